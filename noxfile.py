@@ -1,0 +1,131 @@
+"""Every developer command of the repository: `nox -l` lists them, plain `nox` is what CI runs.
+
+Works with uv and without it. `nox -s "tests(etf-codec)" -- -k atom` hands what follows `--` to pytest.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+# nox turns this on when CI is set; a Python that a machine lacks is a skipped line everywhere.
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop"]
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+PACKAGES = sorted(path.parent.name for path in Path("packages").glob("*/pyproject.toml"))
+GROUPS = nox.project.load_toml("pyproject.toml")
+PROJECTS = {name: nox.project.load_toml(f"packages/{name}/pyproject.toml") for name in PACKAGES}
+
+INSTALL_ERLANG = (
+    "no `erl` on PATH, so nothing was run against real Erlang. Install it with"
+    " `apt install erlang-base erlang-ssl erlang-runtime-tools elixir` (Debian, Ubuntu),"
+    " `dnf install erlang elixir` (Fedora) or `brew install erlang elixir` (macOS)"
+)
+
+
+def requirements(package: str) -> tuple[list[str], list[str]]:
+    """What a package declares: the names of its siblings, and its third-party requirements."""
+    declared: list[str] = PROJECTS[package]["project"]["dependencies"]
+    siblings = [name for name in PACKAGES if any(each.startswith(name) for each in declared)]
+    return siblings, [each for each in declared if not each.startswith(tuple(PACKAGES))]
+
+
+def with_siblings(package: str) -> list[str]:
+    """The paths of a package and of the siblings it needs, dependencies first.
+
+    They go into one install command, so that the siblings come from this checkout and never from an index.
+    """
+    siblings, _ = requirements(package)
+    paths = [path for sibling in siblings for path in with_siblings(sibling)]
+    return list(dict.fromkeys([*paths, f"./packages/{package}"]))
+
+
+def every_package() -> list[str]:
+    """The paths of all packages."""
+    return [f"./packages/{package}" for package in PACKAGES]
+
+
+def third_party() -> list[str]:
+    """What all packages together require from outside this repository."""
+    return sorted({each for package in PACKAGES for each in requirements(package)[1]})
+
+
+def group(name: str) -> tuple[str, ...]:
+    """A dependency group of the root pyproject.toml."""
+    return nox.project.dependency_groups(GROUPS, name)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Two Python nodes, and an Erlang node where there is one, call and supervise each other."""
+    session.install(*every_package())
+    session.run("ergo-node", "demo", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", [nox.param(name, id=name) for name in PACKAGES])
+def tests(session: nox.Session, package: str) -> None:
+    """One package's tests, with nothing installed that it does not declare."""
+    session.install(*with_siblings(package), *nox.project.dependency_groups(PROJECTS[package], "test"))
+    session.run("pytest", f"packages/{package}/tests", *session.posargs, env={"PYTHONPATH": None})
+
+
+@nox.session(python=PYTHONS)
+def tests_all(session: nox.Session) -> None:
+    """All packages' tests on each Python found of 3.11 to 3.14."""
+    session.install(*every_package(), *group("test"))
+    session.run("pytest", "packages", *session.posargs, env={"PYTHONPATH": None})
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """The node beside real Erlang and Elixir nodes; skipped where `erl` is missing."""
+    if shutil.which("erl") is None:
+        if os.environ.get("ERGO_REQUIRE_ERLANG") == "1":
+            session.error(f"ERGO_REQUIRE_ERLANG=1, but {INSTALL_ERLANG}.")
+        session.skip(f"{INSTALL_ERLANG}.")
+    session.install(*every_package(), *group("test"))
+    session.run("pytest", "tests-interop", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting, ruff's rules, spelling. `nox -s lint -- --fix` repairs what can be repaired."""
+    session.install(*group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("codespell")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict, over every source and test file."""
+    session.install(*group("types"), *third_party())
+    # One run a package: the five tests/ folders share module names.
+    for package in PACKAGES:
+        session.run("mypy", f"packages/{package}/src", f"packages/{package}/tests")
+    for folder in sorted(Path().glob("tests-*")):
+        session.run("mypy", str(folder))
+    session.run("mypy", "noxfile.py", *map(str, Path("docs").glob("*.py")), *map(str, Path("examples").glob("*.py")))
+
+
+@nox.session
+def rules(session: nox.Session) -> None:
+    """The architecture as tests: imports, file sizes, packaging, escape hatches."""
+    session.install(*group("test"), *third_party())
+    sources = os.pathsep.join(str(path) for path in Path("packages").glob("*/src"))
+    session.run("pytest", "tests-architecture", *session.posargs, env={"PYTHONPATH": sources})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every Python snippet of the documentation."""
+    session.install(*every_package(), *group("test"))
+    session.run("pytest", "docs", *session.posargs)
