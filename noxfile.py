@@ -113,7 +113,9 @@ def types(session: nox.Session) -> None:
         session.run("mypy", f"packages/{package}/src", f"packages/{package}/tests")
     for folder in sorted(Path().glob("tests-*")):
         session.run("mypy", str(folder))
-    session.run("mypy", "noxfile.py", *map(str, Path("docs").glob("*.py")), *map(str, Path("examples").glob("*.py")))
+    session.run(
+        "mypy", "noxfile.py", *map(str, Path("docs").glob("*.py")), *map(str, Path("examples").glob("*.py"))
+    )
 
 
 @nox.session

@@ -1,0 +1,257 @@
+"""Who may import whom. Each rule is a function from one file to its complaints, and is shown to bite."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+
+MAY_IMPORT: Final = {
+    "etf_codec": set[str](),
+    "erldist_proto": {"etf_codec"},
+    "epmd_server": {"anyio"},
+    "otp_behaviors": {"etf_codec", "anyio"},
+    "ergo_node": {"etf_codec", "erldist_proto", "epmd_server", "otp_behaviors", "anyio"},
+}
+
+OPTIONAL: Final = {
+    "etf_codec._backend": {"etf_codec_native"},  # the accelerator, a distribution of its own
+    "etf_codec.testing": {"hypothesis"},  # strategies are of no use without it
+}
+
+WAITING: Final = {"asyncio", "anyio", "trio", "socket", "ssl", "select", "selectors", "threading"}
+IMPURE: Final = WAITING | {"time", "random", "secrets", "logging"}
+
+# Everything else under src/ is pure: it takes bytes, time and chance as arguments.
+SHELL: Final = {
+    "epmd_server": {"__init__", "_server", "_client", "__main__"},
+    "otp_behaviors": {"__init__", "_runtime"},
+    "ergo_node": {"*"},
+}
+PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers"}
+
+ASYNCIO_FILE: Final = "ergo_node._transport_asyncio"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module, and the names taken from it (none for a plain `import`)."""
+
+    module: str
+    names: tuple[str, ...]
+    line: int
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def imports(module: str, tree: ast.AST, *, is_package: bool = False) -> Iterator[Import]:
+    """The imports of a file, relative ones made absolute."""
+    parts = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, (), node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            target = ".".join([*base, *([node.module] if node.module else [])])
+            yield Import(target, tuple(alias.name for alias in node.names), node.lineno)
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a file under packages/*/src."""
+    parts = path.relative_to(ROOT).with_suffix("").parts[3:]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES: Final = {module_name(path): path for path in sorted(ROOT.glob("packages/*/src/**/*.py"))}
+TREES: Final = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}
+USERS: Final = [
+    path
+    for pattern in ("packages/*/tests/*.py", "tests-*/*.py", "examples/**/*.py", "benchmarks/**/*.py")
+    for path in sorted(ROOT.glob(pattern))
+]
+PUBLIC: Final = {
+    module: {element.value for element in node.value.elts if isinstance(element, ast.Constant)}
+    for module, tree in TREES.items()
+    for node in tree.body
+    if isinstance(node, ast.Assign | ast.AnnAssign)
+    and isinstance(node.value, ast.List | ast.Tuple)
+    and "__all__" in ast.unparse(node).partition("=")[0]
+}
+
+
+def is_package(module: str) -> bool:
+    return module in SOURCES and SOURCES[module].name == "__init__.py"
+
+
+def is_pure(module: str) -> bool:
+    top, _, rest = module.partition(".")
+    shell = SHELL.get(top, set())
+    return module in PURE_IN_SHELL_PACKAGES or not (
+        "*" in shell or (rest or "__init__").split(".")[0] in shell
+    )
+
+
+def impure_imports(module: str, tree: ast.AST) -> list[str]:
+    return [
+        f"{module}:{each.line} imports {each.module}, but this file is pure: take bytes, time and chance as"
+        " arguments, or move the part that waits to a shell file of its package (SHELL lists them)"
+        for each in imports(module, tree, is_package=is_package(module))
+        if is_pure(module) and each.top in IMPURE
+    ]
+
+
+def event_loop_imports(module: str, tree: ast.AST) -> list[str]:
+    return [
+        f"{module}:{each.line} imports {each.top}: write for anyio (only {ASYNCIO_FILE} may import asyncio)"
+        for each in imports(module, tree, is_package=is_package(module))
+        if (each.top == "asyncio" and module != ASYNCIO_FILE) or each.top == "trio"
+    ]
+
+
+def undeclared_imports(module: str, tree: ast.AST) -> list[str]:
+    top = module.partition(".")[0]
+    allowed = MAY_IMPORT[top] | OPTIONAL.get(module, set()) | {top}
+    return [
+        f"{module}:{each.line} imports {each.top}; {top} may import {sorted(MAY_IMPORT[top])} and the"
+        " standard library. If the design changed, change MAY_IMPORT here and docs/architecture.md together"
+        for each in imports(module, tree, is_package=is_package(module))
+        if each.top not in allowed and each.top not in sys.stdlib_module_names
+    ]
+
+
+def private_imports(module: str, tree: ast.AST) -> list[str]:
+    """Imports of another package that go round its public names. `module` is ours, or a test's label."""
+    top = module.partition(".")[0]
+    complaints = []
+    for each in imports(module, tree, is_package=is_package(module)):
+        if each.top == top or each.top not in MAY_IMPORT:
+            continue
+        if each.module not in {each.top, f"{each.top}.testing", f"{each.top}.sync"}:
+            complaints.append(
+                f"{module}:{each.line} imports {each.module}: take public names from {each.top}"
+            )
+        unknown = sorted(
+            {name for name in each.names if each.module in PUBLIC and name not in PUBLIC[each.module]}
+        )
+        unknown = [name for name in unknown if name not in {"__version__", "testing"}]
+        if unknown:
+            complaints.append(
+                f"{module}:{each.line} imports {unknown} from {each.module}, not in its __all__"
+            )
+    return complaints
+
+
+def hidden_imports(module: str, tree: ast.AST) -> list[str]:
+    """Imports inside a function."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    lines = {each.line for function in functions for each in imports(module, function)}
+    return [
+        f"{module}:{line} imports inside a function: move it to the top; if that makes a cycle, two files"
+        " share a noun that belongs to a third one below them"
+        for line in sorted(lines)
+    ]
+
+
+def cycles(trees: dict[str, ast.Module]) -> list[str]:
+    """Import cycles among these modules, type-only imports included."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        graph[module] = set()
+        for each in imports(module, tree, is_package=is_package(module)):
+            submodules = {f"{each.module}.{name}" for name in each.names} & trees.keys()
+            graph[module] |= submodules or ({each.module} & trees.keys())
+        graph[module] -= {module}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        path = " -> ".join(reversed(error.args[1]))
+        return [f"import cycle {path}: move what they share into a file below both"]
+    return []
+
+
+PER_FILE: Final = [impure_imports, event_loop_imports, undeclared_imports, private_imports, hidden_imports]
+
+
+@pytest.mark.parametrize("rule", PER_FILE, ids=lambda rule: str(rule.__name__))
+@pytest.mark.parametrize("module", SOURCES)
+def test_sources_keep_the_import_rules(module: str, rule: type) -> None:
+    complaints = rule(module, TREES[module])
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_users_import_public_names_only(path: Path) -> None:
+    own = path.relative_to(ROOT).parts
+    # A package's tests mirror its files and may import its private modules, but no other package's.
+    label = own[1].replace("-", "_") if own[0] == "packages" else own[0].replace("-", "_")
+    complaints = private_imports(f"{label}.{path.stem}", ast.parse(path.read_text(encoding="utf-8")))
+    assert not complaints, f"{path.relative_to(ROOT)}:\n" + "\n".join(complaints)
+
+
+def test_no_import_cycles() -> None:
+    complaints = cycles(TREES)
+    assert not complaints, "\n".join(complaints)
+
+
+def test_every_package_has_its_row() -> None:
+    folders = {
+        path.name for path in ROOT.glob("packages/*/src/*") if path.is_dir() and path.name != "__pycache__"
+    }
+    assert folders == MAY_IMPORT.keys(), "a new package needs its row in MAY_IMPORT"
+
+
+@pytest.mark.parametrize(
+    ("rule", "module", "text"),
+    [
+        (impure_imports, "etf_codec._decoder", "import time"),
+        (impure_imports, "otp_behaviors._kernel", "from anyio import sleep"),
+        (impure_imports, "epmd_server._session", "import logging.handlers"),
+        (event_loop_imports, "ergo_node._node", "from asyncio import Queue"),
+        (event_loop_imports, "ergo_node._transport_asyncio", "import trio"),
+        (undeclared_imports, "etf_codec._decoder", "import erldist_proto"),
+        (undeclared_imports, "otp_behaviors._kernel", "from ergo_node import Node"),
+        (undeclared_imports, "ergo_node._node", "import requests"),
+        (private_imports, "ergo_node._node", "from etf_codec._decoder import decode"),
+        (private_imports, "ergo_node._node", "import otp_behaviors._kernel"),
+        (hidden_imports, "ergo_node._node", "def f():\n    from . import _tls\n"),
+        (hidden_imports, "ergo_node._node", "class A:\n    async def f(self):\n        import json\n"),
+    ],
+)
+def test_each_rule_can_fail(rule: type, module: str, text: str) -> None:
+    assert rule(module, ast.parse(text))
+
+
+def test_the_public_name_rule_can_fail() -> None:
+    assert private_imports("examples.first", ast.parse("from etf_codec import no_such_name"))
+    assert not private_imports("examples.first", ast.parse("from etf_codec import Atom, __version__"))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"p._a": "from p._b import x", "p._b": "from p._a import y"},
+        {"p._a": "from . import _b", "p._b": "from ._c import z", "p._c": "import p._a"},
+        {"p._a": "if TYPE_CHECKING:\n    from p._b import T", "p._b": "from p._a import U"},
+    ],
+)
+def test_the_cycle_rule_can_fail(texts: dict[str, str]) -> None:
+    assert cycles({module: ast.parse(text) for module, text in texts.items()})
+
+
+def test_a_chain_is_no_cycle() -> None:
+    texts = {
+        "p": "from p._a import x",
+        "p._a": "from ._b import x",
+        "p._b": "import json",
+        "p.testing": "from p import x",
+    }
+    assert not cycles({module: ast.parse(text) for module, text in texts.items()})
