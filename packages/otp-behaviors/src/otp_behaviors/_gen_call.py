@@ -1,0 +1,268 @@
+"""Requests and replies: `gen:call`, `cast`, `reply` of OTP.
+
+A request is an alias and a monitor under one reference, as OTP makes it: the reply arrives at the alias, the
+monitor tells at once if the callee is not there, and a reply that comes too late finds no alias any more.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from etf_codec import Atom, ImproperList, Pid, Reference, Term
+
+from otp_behaviors._errors import CallTimeout, ExitError, NoConnection, NoProcess
+from otp_behaviors._kernel import ALIAS, Kernel, ServerRef, alias_of
+from otp_behaviors._monitors import Monitor
+from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
+from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT
+from otp_behaviors._signals import AliasSignal, RemoteName
+
+GEN_CALL: Final = Atom("$gen_call")
+GEN_CAST: Final = Atom("$gen_cast")
+GEN_SERVER: Final = Atom("gen_server")
+CALL: Final = Atom("call")
+NODEDOWN: Final = Atom("nodedown")
+INFINITY: Final = Atom("infinity")
+
+CALL_TIMEOUT: Final = 5.0
+"""Seconds a call waits unless told otherwise, as `gen_server:call/2`."""
+
+Caller: TypeAlias = tuple[Pid, Term]
+"""Who called, OTP's From: `{Pid, Tag}`. The tag is opaque; echo it untouched."""
+
+
+class Completion:
+    """Something that will succeed or fail once, and one coroutine that waits for it."""
+
+    __slots__ = ("_error", "_kernel", "_value", "_waiter", "done")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._value: Term = None
+        self._error: Exception | None = None
+        self._waiter: Waiter | None = None
+        self.done = False
+
+    def succeed(self, value: Term) -> None:
+        """Complete with a value; only the first completion counts."""
+        if not self.done:
+            self._value = value
+            self._complete()
+
+    def fail(self, error: Exception) -> None:
+        """Complete with an error; only the first completion counts."""
+        if not self.done:
+            self._error = error
+            self._complete()
+
+    def result(self) -> Term:
+        """Return the value, or raise the error."""
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        """Wait until done; False if `timeout` seconds passed first."""
+        kernel = self._kernel
+        self._waiter = waiter
+        timer = None if timeout is None else kernel.wake_after(timeout, waiter)
+        try:
+            while not self.done and (timer is None or timer.active):
+                await waiter.wait()
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+        return self.done
+
+    def _complete(self) -> None:
+        self.done = True
+        if self._waiter is not None:
+            self._waiter.wake()
+
+
+class Request(Completion):
+    """A call that waits for its reply: what `gen_server:send_request/2` returns."""
+
+    __slots__ = ("_monitor", "_ref", "_sender")
+
+    def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
+        self._kernel = kernel
+        self._value = None
+        self._error = None
+        self._waiter = None
+        self.done = False
+        self._sender = sender
+        self._ref = ref
+        self._monitor: Monitor | ProcessRecord | None = None
+
+    @property
+    def ref(self) -> Reference:
+        """The alias the reply goes to."""
+        return self._ref
+
+    def begin(self, to: ServerRef, request: Term) -> None:
+        """Watch the callee, then send the request."""
+        kernel, ref = self._kernel, self._ref
+        kernel.aliases[ref] = self
+        record = kernel.table.by_pid.get(to) if type(to) is Pid else kernel.find(to)
+        if record is None:
+            target = kernel.resolve(to)
+            kernel.monitors.add(self, self._sender, target, ref)
+            if not self.done:
+                tag = ImproperList([ALIAS], ref)
+                kernel.send(self._sender, target, (GEN_CALL, (self._sender, tag), request))
+            return
+        # Inside the node the monitor is one entry in the callee's table, and the tag the reference itself.
+        self._monitor = record
+        if record.monitored_by is None:
+            record.monitored_by = {}
+        record.monitored_by[ref] = self
+        record.mailbox.append((GEN_CALL, (self._sender, ref), request))
+        if record.status is IDLE:
+            record.wake()
+
+    def answer(self, reply: Term) -> None:
+        """Complete with the reply."""
+        if not self.done:
+            self.abandon()
+            self._value = reply
+            self._complete()
+
+    def abandon(self) -> None:
+        """Forget the request: a reply that still comes is dropped."""
+        self._kernel.aliases.pop(self._ref, None)
+        monitor, self._monitor = self._monitor, None
+        if isinstance(monitor, ProcessRecord):
+            if monitor.monitored_by is not None:
+                monitor.monitored_by.pop(self._ref, None)
+        elif monitor is not None:
+            self._kernel.monitors.remove(self._sender, self._ref, monitor)
+
+    def alias_message(self, alias: Reference, message: Term) -> None:
+        """A message came to the alias: `{Tag, Reply}`."""
+        if type(message) is tuple and len(message) == 2:
+            self.answer(message[1])
+
+    def monitoring(self, ref: Reference, monitor: Monitor) -> None:
+        """The watch of the callee has begun."""
+        self._monitor = monitor
+
+    def down(self, ref: Reference, reason: Term) -> None:
+        """The callee has ended, or was never there."""
+        self._monitor = None
+        self._kernel.aliases.pop(ref, None)
+        self.fail(ExitError(reason))
+
+
+async def call(
+    kernel: Kernel, sender: Pid, waiter: Waiter | None, to: ServerRef, request: Term, timeout: float | None
+) -> Term:
+    """Send a request and wait for the reply (`gen_server:call/3`).
+
+    Args:
+        kernel: the caller's kernel.
+        sender: the caller.
+        waiter: where to wait; None for one of the shell's.
+        to: the callee.
+        request: any term.
+        timeout: seconds, or None for `infinity`.
+
+    Raises:
+        CallTimeout: no reply in time.
+        NoProcess: nobody there.
+        NoConnection: the callee's node is unreachable, or was lost meanwhile.
+        ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
+    """
+    pending = Request(kernel, sender, kernel.make_ref(1))
+    shell = kernel.shell
+    if shell is None or kernel.held:
+        pending.begin(to, request)
+    else:
+        kernel.held = True
+        try:
+            pending.begin(to, request)
+        finally:
+            kernel.held = False
+        shell.pump()
+    try:
+        if not pending.done:
+            if waiter is None:
+                waiter = waiter_of(kernel)
+            if not await pending.wait(waiter, timeout):
+                raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
+        elif kernel.reductions > kernel.fair_share and shell is not None:
+            await shell.checkpoint()
+    finally:
+        if not pending.done:
+            pending.abandon()
+    error = pending._error
+    if error is None:
+        return pending._value
+    raise _failure(kernel, error, to, request, timeout)
+
+
+def waiter_of(kernel: Kernel) -> Waiter:
+    """Return a place to wait for a task of the shell."""
+    if kernel.shell is None:
+        raise RuntimeError("this kernel has no shell: only driven processes can wait in it")
+    return kernel.shell.waiter()
+
+
+def cast(kernel: Kernel, sender: Pid, to: ServerRef, message: Term) -> None:
+    """Send a cast (`gen_server:cast/2`): no reply, no error if nobody is there."""
+    kernel.send(sender, to, (GEN_CAST, message))
+
+
+def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
+    """Send a reply to whoever made a call (`gen_server:reply/2`), by the route its tag asks for."""
+    pid, tag = caller
+    if type(tag) is Reference:
+        pending = kernel.aliases.get(tag)
+        if type(pending) is Request:
+            pending.answer(term)
+        elif not kernel.is_request(tag):
+            kernel.send(sender, pid, (tag, term))
+        return
+    alias = alias_of(tag)
+    if alias is None:
+        kernel.send(sender, pid, (tag, term))
+    elif alias.node == kernel.node:
+        kernel.send(sender, alias, (tag, term))
+    else:
+        kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
+
+
+def _failure(
+    kernel: Kernel, error: Exception, to: ServerRef, request: Term, timeout: float | None
+) -> Exception:
+    if not isinstance(error, ExitError):
+        return error
+    reason = error.reason
+    if reason == NOPROC:
+        return NoProcess(_reason(kernel, reason, to, request, timeout), f"no process {_shown(to)}")
+    if reason == NOCONNECTION:
+        node = kernel.resolve(to).node
+        reason = (NODEDOWN, Atom(node))
+        return NoConnection(_reason(kernel, reason, to, request, timeout), f"no connection to {node}")
+    return ExitError(_reason(kernel, reason, to, request, timeout))
+
+
+def _reason(kernel: Kernel, reason: Term, to: ServerRef, request: Term, timeout: float | None) -> Term:
+    target = kernel.resolve(to)
+    who: Term = target
+    if isinstance(target, RemoteName):
+        local = target.node == kernel.node
+        who = Atom(target.name) if local else (Atom(target.name), Atom(target.node))
+    limit = INFINITY if timeout is None else round(timeout * 1000)
+    return (reason, (GEN_SERVER, CALL, [who, request, limit]))
+
+
+def _late(to: ServerRef, timeout: float | None) -> str:
+    return f"no reply from {_shown(to)} within {timeout} s"
+
+
+def _shown(to: ServerRef) -> str:
+    if isinstance(to, RemoteName):
+        return f"{to.name!r} on {to.node}"
+    return repr(str(to)) if isinstance(to, str | Atom) else repr(to)

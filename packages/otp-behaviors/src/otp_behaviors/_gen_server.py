@@ -1,0 +1,290 @@
+"""GenServer: a server with a state, callbacks, calls and casts.
+
+    caller                         kernel                          your class
+    ------                         ------                          ----------
+    start(Counter, 10)      ---->  new process              ---->  init(10)
+    call(server, request)   ---->  {'$gen_call', From, R}   ---->  handle_call(request, caller)
+                            <----  reply                    <----  returned term, or NO_REPLY
+    cast(server, message)   ---->  {'$gen_cast', M}         ---->  handle_cast(message)
+    send(server, message)   ---->  anything else            ---->  handle_info(message)
+                                   continue_with(token)     ---->  handle_continue(token)
+    stop, parent's exit …   ---->  end                      ---->  terminate(reason)
+
+Each callback may be a plain `def`, which the kernel runs at once, or an `async def`, which may wait and runs in
+the process's own task. One message is handled at a time in either case. Follows `gen_server` of STDLIB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import Any, Final
+
+from etf_codec import Atom, Term
+
+from otp_behaviors._errors import NO_REPLY, ExitError, Ignore, Stop, Unhandled
+from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller, reply
+from otp_behaviors._kernel import TURN, Kernel, UnexpectedMessage
+from otp_behaviors._process import LocalProcess, Process
+from otp_behaviors._process_table import EXITED, IDLE, RUNNING
+from otp_behaviors._reasons import NORMAL, TIMEOUT, from_exception
+from otp_behaviors._signals import Exit
+from otp_behaviors._sys import SYSTEM, handle_system
+from otp_behaviors._timers import Timer
+
+BAD_CALL: Final = Atom("bad_call")
+BAD_CAST: Final = Atom("bad_cast")
+BAD_CONTINUE: Final = Atom("bad_continue")
+
+Work = Coroutine[Any, Any, None]
+
+
+class GenServer(Process):
+    """Base class of servers. Attributes of the instance are the state; override the callbacks you need."""
+
+    _record: ServerProcess
+
+    def init(self, *args: Any) -> Any:
+        """Set up the state from the arguments of `start`.
+
+        Raise Ignore() to not start without error, Stop(reason) to refuse with one. `start` waits for it.
+        """
+
+    def handle_call(self, request: Any, caller: Caller) -> Any:
+        """Answer a call: the returned term is the reply; NO_REPLY to use `self.reply(caller, term)` later."""
+        raise Unhandled((BAD_CALL, request), f"{type(self).__name__} has no handle_call for {request!r}")
+
+    def handle_cast(self, message: Any) -> Any:
+        """Handle a cast."""
+        raise Unhandled((BAD_CAST, message), f"{type(self).__name__} has no handle_cast for {message!r}")
+
+    def handle_info(self, message: Any) -> Any:
+        """Handle any other message. Without this callback it is logged and dropped, as in OTP."""
+        self._kernel.report(UnexpectedMessage(self._record, message))
+
+    def handle_continue(self, token: Any) -> Any:
+        """Go on after the callback that called `continue_with`, before any message."""
+        raise Unhandled((BAD_CONTINUE, token), f"{type(self).__name__} has no handle_continue for {token!r}")
+
+    def terminate(self, reason: Any) -> Any:
+        """Clean up. Called when a callback stops or raises, when `stop` is asked for, or, in a server that
+        traps exits, when the parent ends; not when the process is killed.
+        """
+
+    def continue_with(self, token: Term) -> None:
+        """Have `handle_continue(token)` called right after this callback (`{continue, Token}`)."""
+        self._record.continuation = (token,)
+
+    def set_timeout(self, seconds: float, message: Term = TIMEOUT) -> None:
+        """Have `handle_info(message)` called if no message comes within `seconds` after this callback."""
+        self._record.set_timeout(seconds, message)
+
+    @classmethod
+    def __process__(cls, kernel: Kernel, args: tuple[Any, ...]) -> ServerProcess:
+        """Return a new process for an instance of this class."""
+        return ServerProcess(kernel, cls, args)
+
+
+class ServerProcess(LocalProcess):
+    """The process of a GenServer: OTP's `gen_server` loop."""
+
+    __slots__ = ("_args", "_deadline", "continuation", "server")
+
+    def __init__(self, kernel: Kernel, server_class: type[GenServer], args: tuple[Any, ...]) -> None:
+        super().__init__(kernel)
+        self.server = server_class.__new__(server_class)
+        self.server._record = self
+        self.server._kernel = kernel
+        self._args: tuple[Any, ...] | None = args
+        self._deadline: Timer | None = None
+        self.continuation: tuple[Term] | None = None
+
+    @property
+    def initial_call(self) -> tuple[str, str, int]:
+        """The class's `init`."""
+        server_class = type(self.server)
+        return (server_class.__module__, f"{server_class.__qualname__}.init", len(self._args or ()))
+
+    def turn(self) -> int:
+        """Handle messages until the mailbox is empty, the slice is used up, or a callback has to wait."""
+        kernel = self.kernel
+        if self.coroutine is not None:
+            kernel.step(self, self.coroutine)
+            return 1
+        self.status = RUNNING
+        mailbox = self.mailbox
+        spent = 0
+        work = self._start() if self._args is not None else None
+        while work is None:
+            if self.status is EXITED or not mailbox or spent == TURN or kernel.deferred:
+                break
+            spent += 1
+            work = self._handle(mailbox.popleft())
+        self.reductions += spent
+        if self.status is EXITED:
+            return spent + 1
+        if work is not None:
+            kernel.await_(self, work)
+        else:
+            self._rest()
+        return spent + 1
+
+    def returned(self, value: Term) -> None:
+        """The callback that had to wait is done."""
+        if self.status is not EXITED:
+            self._rest()
+
+    def raised(self, error: Exception) -> None:
+        """Not reached by an error of a callback, which `_finish` takes; so this is a fault of ours."""
+        self.kernel.exit(self, from_exception(error), error)
+
+    def set_timeout(self, seconds: float, message: Term) -> None:
+        """Start the timeout of the state; any message cancels it."""
+        self._cancel_timeout()
+        self._deadline = self.kernel.send_after(seconds, self.pid, message, self.pid)
+
+    def _cancel_timeout(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def _rest(self) -> None:
+        self.status = IDLE
+        if self.mailbox:
+            self.kernel.schedule(self)
+
+    # One callback after the other. Each of these returns None when it is done, or a coroutine to be awaited.
+
+    def _start(self) -> Work | None:
+        args, self._args = self._args or (), None
+        try:
+            result = self.server.init(*args)
+            if type(result) is CoroutineType:
+                return self._finish_start(result)
+        except Exception as error:
+            self._refuse(error)
+            return None
+        return self._started()
+
+    async def _finish_start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await coroutine
+        except Exception as error:
+            self._refuse(error)
+            return
+        work = self._started()
+        if work is not None:
+            await work
+
+    def _started(self) -> Work | None:
+        self.acknowledge()
+        return None if self.continuation is None else self._continue()
+
+    def _refuse(self, error: Exception) -> None:
+        """`init` did not succeed: the process ends, and `start` raises."""
+        if isinstance(error, Ignore):
+            self.refuse(error)
+            self.kernel.exit(self, NORMAL)
+            return
+        reason = error.reason if isinstance(error, Stop | ExitError) else from_exception(error)
+        refusal = error if isinstance(error, ExitError) else ExitError(reason)
+        refusal.__cause__ = None if refusal is error else error
+        self.refuse(refusal)
+        self.kernel.exit(self, reason, error)
+
+    def _handle(self, message: Term) -> Work | None:
+        if self._deadline is not None:
+            self._cancel_timeout()
+        server = self.server
+        caller: Caller | None = None
+        try:
+            if type(message) is tuple and message and type(message[0]) is Atom:
+                tag, size = message[0], len(message)
+                if size == 3 and (tag is GEN_CALL or tag == GEN_CALL):
+                    caller = message[1]
+                    result = server.handle_call(message[2], message[1])
+                    if type(result) is CoroutineType:
+                        return self._finish(result, caller)
+                    if result is not NO_REPLY:
+                        reply(self.kernel, self.pid, message[1], result)
+                    return None if self.continuation is None else self._continue()
+                if size == 2 and (tag is GEN_CAST or tag == GEN_CAST):
+                    return self._run(server.handle_cast, message[1])
+                if size == 3 and tag == SYSTEM:
+                    return handle_system(self, message[1], message[2])
+            elif type(message) is Exit and message.pid == self.parent:
+                return self.stop(message.reason)
+            return self._run(server.handle_info, message)
+        except Exception as error:
+            return self._failed(error, caller)
+
+    def _run(self, callback: Callable[[Any], Any], argument: Term) -> Work | None:
+        result = callback(argument)
+        if type(result) is CoroutineType:
+            return self._finish(result, None)
+        return None if self.continuation is None else self._continue()
+
+    def _continue(self) -> Work | None:
+        (token,), self.continuation = self.continuation or ((None,)), None
+        try:
+            return self._run(self.server.handle_continue, token)
+        except Exception as error:
+            return self._failed(error, None)
+
+    async def _finish(self, coroutine: Coroutine[Any, Any, Any], caller: Caller | None) -> None:
+        try:
+            result = await coroutine
+            if caller is not None and result is not NO_REPLY:
+                reply(self.kernel, self.pid, caller, result)
+            work = None if self.continuation is None else self._continue()
+        except Exception as error:
+            work = self._failed(error, caller)
+        if work is not None:
+            await work
+
+    def _failed(self, error: Exception, caller: Caller | None) -> Work | None:
+        """A callback raised: Stop, which ends the server as asked for, or anything else, which crashes it."""
+        if isinstance(error, Stop):
+            pending = None if caller is None or error.reply is NO_REPLY else (caller, error.reply)
+            return self.stop(error.reason, None, pending)
+        reason = error.reason if isinstance(error, ExitError) else from_exception(error)
+        return self.stop(reason, error)
+
+    def stop(
+        self, reason: Term, error: Exception | None = None, answer: tuple[Caller, Term] | None = None
+    ) -> Work | None:
+        """Run `terminate`, answer the caller if there is one, and end; OTP's order."""
+        self._cancel_timeout()
+        try:
+            result = self.server.terminate(reason)
+            if type(result) is CoroutineType:
+                return self._finish_stop(result, reason, error, answer)
+        except Exception as second:
+            reason, error, answer = _after_terminate(second)
+        self._end(reason, error, answer)
+        return None
+
+    async def _finish_stop(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        reason: Term,
+        error: Exception | None,
+        answer: tuple[Caller, Term] | None,
+    ) -> None:
+        try:
+            await coroutine
+        except Exception as second:
+            reason, error, answer = _after_terminate(second)
+        self._end(reason, error, answer)
+
+    def _end(self, reason: Term, error: Exception | None, answer: tuple[Caller, Term] | None) -> None:
+        if answer is not None:
+            reply(self.kernel, self.pid, *answer)
+        self.kernel.exit(self, reason, error)
+
+
+def _after_terminate(error: Exception) -> tuple[Term, Exception, None]:
+    """`terminate` raised: that becomes the reason, and a caller learns it by its monitor."""
+    if isinstance(error, Stop | ExitError):
+        return (error.reason, error, None)
+    return (from_exception(error), error, None)

@@ -1,0 +1,539 @@
+"""The process kernel: processes, mailboxes, names, signals and a FIFO run queue, without I/O or clock.
+
+It never waits. `run` gives each process that has something to do its turn; what must be done outside (a
+coroutine to be awaited, a task to be cancelled, a report to be logged) is put into `effects`, and signals for
+other nodes into `outgoing()`. A shell (`Runtime`, or the simulation in `otp_behaviors.testing`) carries them
+out and feeds back time and arriving signals.
+
+Semantics follow "Processes" and "Signals" in the Erlang reference manual.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
+from types import coroutine as coroutine_function
+from typing import Any, Final, Protocol, TypeAlias
+
+from etf_codec import Atom, ImproperList, Pid, Reference, Term
+
+from otp_behaviors._errors import ExitError, NameTaken
+from otp_behaviors._links import Links
+from otp_behaviors._monitors import LocalWatcher, Monitors
+from otp_behaviors._process_table import (
+    BUSY,
+    EXITED,
+    IDLE,
+    MAX_PROCESSES,
+    READY,
+    RUNNING,
+    ProcessRecord,
+    ProcessTable,
+    Waiter,
+    is_normal,
+)
+from otp_behaviors._reasons import KILL, KILLED, is_clean
+from otp_behaviors._signals import (
+    AliasSignal,
+    DemonitorSignal,
+    DownSignal,
+    Exit,
+    ExitSignal,
+    GroupLeaderSignal,
+    LinkSignal,
+    MessageSignal,
+    MonitorSignal,
+    RemoteName,
+    Signal,
+    UnlinkAckSignal,
+    UnlinkSignal,
+)
+from otp_behaviors._timers import Timer, Timers
+
+TURN: Final = 64
+"""Messages a process may handle before the next one in the run queue gets its turn."""
+
+SYSTEM_LIMIT: Final = Atom("system_limit")
+ALIAS: Final = Atom("alias")
+REPLY_TAGS: Final = (ImproperList, Reference)
+
+ServerRef: TypeAlias = "Pid | str | Atom | RemoteName | HasPid"
+"""Where a message can go: a pid, a registered name, a name on a node, or a handle."""
+
+
+class HasPid(Protocol):
+    """A handle of a process."""
+
+    @property
+    def pid(self) -> Pid:
+        """The process."""
+
+
+class AliasTarget(Protocol):
+    """What a message to an alias reaches."""
+
+    def alias_message(self, alias: Reference, message: Term) -> None:
+        """Take a message sent to the alias."""
+
+
+class Shell(Protocol):
+    """What the kernel asks of the program around it."""
+
+    def ready(self) -> None:
+        """There is something to run, deliver or wait for: call `pump` soon."""
+
+    def pump(self) -> None:
+        """Run the kernel and carry out what comes out, now."""
+
+    def now(self) -> float:
+        """Return the present, in seconds of a clock that never goes back."""
+
+    def waiter(self) -> Waiter:
+        """Return a place where the calling task can wait."""
+
+    async def checkpoint(self) -> None:
+        """Let other tasks run, if the caller has had its share of the thread."""
+
+
+@dataclass(slots=True)
+class Await:
+    """Effect: await the process's coroutine in the process's own task."""
+
+    record: ProcessRecord
+
+
+@dataclass(slots=True)
+class Cancel:
+    """Effect: the process has ended while its task was at work."""
+
+    record: ProcessRecord
+
+
+@dataclass(slots=True)
+class CrashReport:
+    """Effect: a process ended with a reason that is not clean."""
+
+    pid: Pid
+    name: str | None
+    initial_call: tuple[str, str, int]
+    reason: Term
+    error: BaseException | None
+
+
+@dataclass(slots=True)
+class SupervisorReport:
+    """Effect: a supervisor saw something go wrong with a child (`start_error`, `child_terminated` …)."""
+
+    supervisor: Pid
+    context: str
+    child: Term
+    reason: Term
+
+
+@dataclass(slots=True)
+class UnexpectedMessage:
+    """Effect: a server without `handle_info` got a message."""
+
+    record: ProcessRecord
+    message: Term
+
+
+Effect: TypeAlias = Await | Cancel | CrashReport | SupervisorReport | UnexpectedMessage
+
+
+class Kernel:
+    """All processes of one node.
+
+    Args:
+        node: the node's name, `nonode@nohost` for a program without a network.
+        creation: tells this incarnation of the node from earlier ones.
+        now: the present in seconds.
+        seed: makes references unguessable for other nodes; any 64-bit number.
+    """
+
+    def __init__(self, node: str = "nonode@nohost", creation: int = 0, *, now: float = 0.0, seed: int = 0) -> None:
+        self.table = ProcessTable(node, creation)
+        self.node = node
+        self.shell: Shell | None = None
+        self.timers = Timers(now)
+        self.links = Links(self.table, self.emit, self._exit_signal)
+        self.monitors = Monitors(self.table, self.emit)
+        self.aliases: dict[Reference, AliasTarget] = {}
+        self.effects: list[Effect] = []
+        self.reductions = 0
+        self.fair_share = 0
+        self._outgoing: list[Signal] = []
+        self._ready: deque[ProcessRecord] = deque()
+        self.held = False
+        self.deferred: deque[tuple[ProcessRecord, Term]] = deque()
+        self._running = False
+        self._current: ProcessRecord | None = None
+        self._dying: deque[tuple[ProcessRecord, Term]] = deque()
+        self._propagating = False
+        self._references = 0
+        self._seed = (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF)
+        self._receivers = {
+            MessageSignal: self._message_received,
+            AliasSignal: self._alias_received,
+            LinkSignal: self.links.link_received,
+            UnlinkSignal: self.links.unlink_received,
+            UnlinkAckSignal: self.links.ack_received,
+            ExitSignal: self._exit_received,
+            MonitorSignal: self.monitors.monitor_received,
+            DemonitorSignal: self.monitors.demonitor_received,
+            DownSignal: self.monitors.down_received,
+            GroupLeaderSignal: self._group_leader_received,
+        }
+
+    # Running
+
+    @property
+    def running(self) -> bool:
+        """Whether `run` is on the stack: then a process can only wait, not run others itself."""
+        return self._running
+
+    @property
+    def idle(self) -> bool:
+        """Whether no process has anything to do."""
+        return not self._ready
+
+    def run(self, budget: int = 2000) -> int:
+        """Give processes their turns until all are idle or about `budget` reductions are spent.
+
+        Returns:
+            The reductions spent: roughly, messages handled.
+        """
+        if self._running:
+            return 0
+        self._running = self.held = True
+        spent = 0
+        ready = self._ready
+        try:
+            while ready and spent < budget:
+                record = ready.popleft()
+                if record.status is not READY:
+                    continue
+                self._current = record
+                spent += record.turn()
+                self._current = None
+                while self.deferred:
+                    self.exit(*self.deferred.popleft())
+        finally:
+            self._current = None
+            self._running = self.held = False
+            self.reductions += spent
+        return spent
+
+    def schedule(self, record: ProcessRecord) -> None:
+        """Put a process into the run queue."""
+        record.status = READY
+        self._ready.append(record)
+        if not self.held and self.shell is not None:
+            self.shell.ready()
+
+    def outgoing(self) -> list[Signal]:
+        """Return, and forget, the signals for other nodes, in the order they were sent."""
+        signals, self._outgoing = self._outgoing, []
+        return signals
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether `outgoing()` would return something."""
+        return bool(self._outgoing)
+
+    def deadline(self) -> float | None:
+        """Return when `handle_time` has to be called next, or None."""
+        return self.timers.deadline()
+
+    def handle_time(self, now: float) -> None:
+        """Let the timers fire that are due."""
+        self.timers.handle_time(now)
+
+    def send_after(self, seconds: float, to: ServerRef, message: Term, sender: Pid) -> Timer:
+        """Send a message later (`erlang:send_after/3`)."""
+        return self._start(seconds, lambda: self.send(sender, to, message))
+
+    def wake_after(self, seconds: float, waiter: Waiter) -> Timer:
+        """Wake a waiting coroutine when `seconds` have passed."""
+        return self._start(seconds, waiter.wake)
+
+    def _start(self, seconds: float, action: Callable[[], None]) -> Timer:
+        if self.shell is not None:
+            self.timers.now = max(self.timers.now, self.shell.now())
+        timer = self.timers.start(seconds, action)
+        if not self.held and self.shell is not None:
+            self.shell.ready()
+        return timer
+
+    def report(self, effect: Effect) -> None:
+        """Put something to be done outside into `effects`."""
+        self.effects.append(effect)
+        if not self.held and self.shell is not None:
+            self.shell.ready()
+
+    # Processes
+
+    def spawn(
+        self,
+        record: ProcessRecord,
+        *,
+        parent: ProcessRecord | None = None,
+        name: str | None = None,
+        link: bool = False,
+    ) -> Pid:
+        """Put a new process into the table and the run queue.
+
+        Raises:
+            NameTaken: the name is in use; nothing has been started.
+            ExitError: `system_limit`, too many processes are alive.
+        """
+        if name is not None and name in self.table.by_name:
+            holder = self.table.by_name[name]
+            raise NameTaken((Atom("already_started"), holder.pid), f"the name {name!r} belongs to {holder.pid!r}")
+        if len(self.table.by_pid) >= MAX_PROCESSES:
+            raise ExitError(SYSTEM_LIMIT, f"more than {MAX_PROCESSES} processes are alive")
+        self.table.add(record)
+        if name is not None:
+            self.table.register(name, record)
+        if parent is not None:
+            record.parent = parent.pid
+            record.ancestors = (parent.name or parent.pid, *parent.ancestors)
+            record.group_leader = record.group_leader or parent.group_leader
+            if link:
+                self.links.link(record, parent.pid)
+        self.schedule(record)
+        return record.pid
+
+    def exit(self, record: ProcessRecord, reason: Term, error: BaseException | None = None) -> None:
+        """End a process: names are released first, then links and monitors fire. Iterative, so any depth."""
+        if record.status is EXITED:
+            return
+        record.status = EXITED
+        self.table.remove(record)
+        for alias in record.aliases or ():
+            self.aliases.pop(alias, None)
+        record.mailbox.clear()
+        if record.scope is not None:
+            self.report(Cancel(record))
+        if not is_clean(reason):
+            self.report(CrashReport(record.pid, record.name, record.initial_call, reason, error))
+        self._dying.append((record, reason))
+        if self._propagating:
+            return
+        self._propagating = True
+        try:
+            while self._dying:
+                dead, why = self._dying.popleft()
+                self.links.process_exited(dead, why)
+                self.monitors.process_exited(dead, why)
+                dead.exited(why)
+        finally:
+            self._propagating = False
+
+    def whereis(self, name: str | Atom) -> ProcessRecord | None:
+        """Return the process registered under a name (`erlang:whereis/1`)."""
+        return self.table.by_name.get(str(name))
+
+    def find(self, to: ServerRef) -> ProcessRecord | None:
+        """Return the local process a reference stands for; None if it is gone, or on another node."""
+        target = self.resolve(to)
+        return self.monitors.local(target) if target.node == self.node else None
+
+    def resolve(self, to: ServerRef) -> Pid | RemoteName:
+        """Return a server reference as a pid or a name with its node."""
+        if isinstance(to, Pid | RemoteName):
+            return to
+        if isinstance(to, str | Atom):
+            return RemoteName(str(to), self.node)
+        return to.pid
+
+    def make_ref(self, request: int = 0) -> Reference:
+        """Return a reference that no other `make_ref` of this node returns (`erlang:make_ref/0`).
+
+        Args:
+            request: 1 for the reference of a request, which is marked in its lowest bit.
+        """
+        self._references = count = self._references + 2
+        low, high = self._seed
+        # 18 bits in the first word, three words: what every peer takes (see the protocol, 1.4).
+        return Reference(
+            self.node,
+            self.table.creation,
+            (count & 0x3FFFF | request, (count >> 18 ^ low) & 0xFFFFFFFF, (count * 0x9E3779B1 ^ high) & 0xFFFFFFFF),
+        )
+
+    def is_request(self, ref: Reference) -> bool:
+        """Tell whether the reference was made for a request: without an alias, its reply came too late."""
+        return ref.node == self.node and ref.creation == self.table.creation and ref.ids[0] & 1 == 1
+
+    # Signals
+
+    def send(self, sender: Pid, to: ServerRef | Reference, message: Term) -> None:
+        """Send a message. To a process that is not there it is dropped, as in Erlang."""
+        if type(to) is Pid:
+            record = self.table.by_pid.get(to)
+            if record is not None:
+                self.put(record, message)
+            elif to.node != self.node:
+                self.emit(MessageSignal(sender, to, message))
+        elif isinstance(to, Reference):
+            self._send_to_alias(sender, to, message)
+        else:
+            target = self.resolve(to)
+            if isinstance(target, Pid):
+                self.send(sender, target, message)
+            elif target.node == self.node:
+                record = self.table.by_name.get(target.name)
+                if record is not None:
+                    self.put(record, message)
+            else:
+                self.emit(MessageSignal(sender, target, message))
+
+    def put(self, record: ProcessRecord, message: Term) -> None:
+        """Put a message into a local mailbox."""
+        record.mailbox.append(message)
+        if record.status is IDLE:
+            record.wake()
+
+    def send_exit(self, sender: Pid, to: Pid, reason: Term) -> None:
+        """Send an exit signal (`erlang:exit/2`)."""
+        record = self.table.by_pid.get(to)
+        if record is not None:
+            self._exit_signal(record, sender, reason, False)
+        elif to.node != self.node:
+            self.emit(ExitSignal(sender, to, reason, False))
+
+    def deliver(self, signal: Signal) -> None:
+        """Take a signal that arrived from another node. Signals of a connection must come in their order."""
+        self._receivers[type(signal)](signal)  # type: ignore[operator]  # the table pairs each type with its method
+
+    def node_down(self, node: str) -> None:
+        """The connection to a node is lost: its links and monitors fire with `noconnection`."""
+        self.links.node_down(node)
+        self.monitors.node_down(node)
+
+    def monitor(self, watcher: LocalWatcher, sender: Pid, to: ServerRef) -> Reference:
+        """Watch a process (`erlang:monitor/2`); a `Down` comes once, at once if there is nobody."""
+        ref = self.make_ref()
+        self.monitors.add(watcher, sender, self.resolve(to), ref)
+        return ref
+
+    def emit(self, signal: Signal) -> None:
+        """Put a signal for another node into `outgoing()`."""
+        self._outgoing.append(signal)
+        if not self.held and self.shell is not None:
+            self.shell.ready()
+
+    def _send_to_alias(self, sender: Pid, alias: Reference, message: Term) -> None:
+        if alias.node != self.node:
+            self.emit(AliasSignal(sender, alias, message))
+            return
+        target = self.aliases.get(alias)
+        if target is not None:
+            target.alias_message(alias, message)
+
+    def _alias_received(self, signal: AliasSignal) -> None:
+        target = self.aliases.get(signal.alias)
+        if target is not None:
+            target.alias_message(signal.alias, signal.message)
+
+    def _message_received(self, signal: MessageSignal) -> None:
+        message = signal.message
+        if type(message) is tuple and len(message) == 2 and type(message[0]) in REPLY_TAGS:
+            # A reply to a request, sent to the pid because the peer knows no aliases, or because it got a
+            # tag of ours by way of another process. A late one is dropped, as OTP drops it.
+            alias = message[0] if isinstance(message[0], Reference) else alias_of(message[0])
+            if alias is not None and (alias in self.aliases or self.is_request(alias)):
+                self._send_to_alias(signal.sender, alias, message)
+                return
+        record = self.monitors.local(signal.to)
+        if record is not None:
+            self.put(record, message)
+
+    def _exit_received(self, signal: ExitSignal) -> None:
+        if signal.linked:
+            self.links.exit_received(signal)
+            return
+        record = self.table.by_pid.get(signal.to)
+        if record is not None:
+            self._exit_signal(record, signal.sender, signal.reason, False)
+
+    def _group_leader_received(self, signal: GroupLeaderSignal) -> None:
+        record = self.table.by_pid.get(signal.to)
+        if record is not None:
+            record.group_leader = signal.leader
+
+    def _exit_signal(self, record: ProcessRecord, sender: Pid, reason: Term, linked: bool) -> None:
+        """Do what "Receiving Exit Signals" in the reference manual says."""
+        if not linked and type(reason) is Atom and reason == KILL:
+            reason = KILLED
+        elif record.trap_exit:
+            self.put(record, Exit(sender, reason))
+            return
+        elif is_normal(reason) and sender != record.pid:
+            return
+        if record is self._current:
+            # A process takes its signals between two callbacks, never in the middle of one.
+            self.deferred.append((record, reason))
+        else:
+            self.exit(record, reason)
+
+    def await_(self, record: ProcessRecord, coroutine: Coroutine[Any, Any, Term]) -> None:
+        """Have a coroutine of a process run: by the kernel itself if `record.driven`, else in a task."""
+        record.coroutine = coroutine
+        if record.driven:
+            self.schedule(record)
+        else:
+            record.status = BUSY
+            self.report(Await(record))
+
+    def step(self, record: ProcessRecord, coroutine: Coroutine[Any, Any, Term]) -> None:
+        """Run the coroutine of a driven process up to its next wait."""
+        record.status = RUNNING
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            record.coroutine = None
+            record.returned(stop.value)
+        except Exception as error:
+            record.coroutine = None
+            record.raised(error)
+        else:
+            if record.status is RUNNING:
+                record.status = BUSY
+
+
+class TurnWaiter:
+    """Where the coroutine of a driven process waits: waking it gives the process a turn."""
+
+    __slots__ = ("_kernel", "_record")
+
+    def __init__(self, kernel: Kernel, record: ProcessRecord) -> None:
+        self._kernel = kernel
+        self._record = record
+
+    def wake(self) -> None:
+        """Put the process into the run queue, unless it is there or at work."""
+        if self._record.status in (IDLE, BUSY):
+            self._kernel.schedule(self._record)
+
+    async def wait(self) -> None:
+        """Give the turn back to the kernel."""
+        await _suspend()
+
+
+@coroutine_function
+def _suspend() -> Generator[None, None, None]:
+    yield
+
+
+def alias_of(tag: Term) -> Reference | None:
+    """Return the alias in the tag of a call: `[alias|Alias]`, or `[[alias|Alias]|Monitor]` of a multi_call."""
+    for _ in range(2):
+        if type(tag) is not ImproperList or len(tag.items) != 1:
+            return None
+        if tag.items[0] == ALIAS:
+            return tag.tail if isinstance(tag.tail, Reference) else None
+        tag = tag.items[0]
+    return None

@@ -1,0 +1,47 @@
+"""Reports of the kernel, written through `logging`: the content of OTP's crash and supervisor reports."""
+
+from __future__ import annotations
+
+import logging
+from reprlib import Repr
+from typing import Final
+
+from etf_codec import Term
+
+from otp_behaviors._kernel import CrashReport, Effect, Kernel, SupervisorReport, UnexpectedMessage
+
+logger: Final = logging.getLogger("otp_behaviors")
+logger.addHandler(logging.NullHandler())
+
+_repr: Final = Repr()
+_repr.maxlevel = 8
+_repr.maxstring = _repr.maxother = 500
+_repr.maxlong = 100
+
+
+def shown(term: Term) -> str:
+    """Return a term as text, bounded in depth and length: terms come from anywhere."""
+    try:
+        return _repr.repr(term)
+    except Exception as error:
+        return f"<{type(term).__name__} whose repr raises {type(error).__name__}>"
+
+
+def log(kernel: Kernel, report: Effect) -> None:
+    """Write a report."""
+    if isinstance(report, CrashReport):
+        module, function, arity = report.initial_call
+        who = f"{report.name} {report.pid!r}" if report.name else repr(report.pid)
+        logger.error(
+            "Process %s terminating: %s\n  node: %s\n  initial call: %s.%s/%d",
+            who, shown(report.reason), kernel.node, module, function, arity,
+            exc_info=report.error,
+        )  # fmt: skip
+    elif isinstance(report, SupervisorReport):
+        logger.error(
+            "Supervisor %r: %s: child %s, reason %s",
+            report.supervisor, report.context, shown(report.child), shown(report.reason),
+        )  # fmt: skip
+    elif isinstance(report, UnexpectedMessage):
+        record = report.record
+        logger.warning("%s got an unexpected message: %s", record.name or record.pid, shown(report.message))

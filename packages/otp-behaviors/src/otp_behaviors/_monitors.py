@@ -1,0 +1,168 @@
+"""Monitors: one way, any number per pair, exactly one `Down` each.
+
+Follows "Monitors" in the Erlang reference manual and MONITOR_P, DEMONITOR_P, MONITOR_P_EXIT of the distribution
+protocol. A watcher is a local process, a pending request (which needs to know that its callee is gone), or a
+process of another node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from etf_codec import Atom, Pid, Reference, Term
+
+from otp_behaviors._process_table import ProcessRecord, ProcessTable
+from otp_behaviors._reasons import NOCONNECTION, NOPROC
+from otp_behaviors._signals import DemonitorSignal, DownSignal, MonitorSignal, RemoteName, Signal
+
+
+Target: TypeAlias = Pid | RemoteName
+
+
+class Monitor:
+    """The watching side: what is monitored, and the record of it if it is a process of this node."""
+
+    __slots__ = ("record", "target")
+
+    def __init__(self, target: Target, record: ProcessRecord | None) -> None:
+        self.target = target
+        self.record = record
+
+    def who(self) -> Pid | tuple[Atom, Atom]:
+        """Return what a `Down` calls it."""
+        target = self.target
+        return target if isinstance(target, Pid) else (Atom(target.name), Atom(target.node))
+
+
+class LocalWatcher(Protocol):
+    """Something of this node that is told when what it watches ends."""
+
+    def monitoring(self, ref: Reference, monitor: Monitor) -> None:
+        """The watch under `ref` has begun."""
+
+    def down(self, ref: Reference, reason: Term) -> None:
+        """What was watched under `ref` has ended, and with it the watch."""
+
+
+class RemoteWatcher:
+    """A process of another node, and how it named what it watches (the answer must repeat that)."""
+
+    __slots__ = ("pid", "target")
+
+    def __init__(self, pid: Pid, target: Target) -> None:
+        self.pid = pid
+        self.target = target
+
+
+Watcher: TypeAlias = LocalWatcher | RemoteWatcher
+
+
+class Monitors:
+    """The monitor operations of a kernel.
+
+    Args:
+        table: the local processes.
+        emit: takes signals for other nodes.
+    """
+
+    def __init__(self, table: ProcessTable, emit: Callable[[Signal], None]) -> None:
+        self._table = table
+        self._emit = emit
+        self._of_node: dict[str, dict[Reference, LocalWatcher]] = {}
+        self._from_node: dict[str, dict[Reference, ProcessRecord]] = {}
+
+    def __len__(self) -> int:
+        """How many monitors cross to or from other nodes."""
+        return sum(map(len, self._of_node.values())) + sum(map(len, self._from_node.values()))
+
+    def add(self, watcher: LocalWatcher, sender: Pid, target: Target, ref: Reference) -> None:
+        """Watch a target; a watcher of what is not there is told so at once, with `noproc`."""
+        if target.node != self._table.node:
+            monitor = Monitor(target, None)
+            watcher.monitoring(ref, monitor)
+            self._of_node.setdefault(target.node, {})[ref] = watcher
+            self._emit(MonitorSignal(sender, target, ref))
+            return
+        record = self.local(target)
+        watcher.monitoring(ref, Monitor(target, record))
+        if record is None:
+            watcher.down(ref, NOPROC)
+        else:
+            self._watch(record, ref, watcher)
+
+    def remove(self, sender: Pid, ref: Reference, monitor: Monitor) -> None:
+        """Stop watching (`erlang:demonitor/1`)."""
+        if monitor.record is not None:
+            if monitor.record.monitored_by is not None:
+                monitor.record.monitored_by.pop(ref, None)
+        elif self._take(ref, monitor.target.node) is not None:
+            self._emit(DemonitorSignal(sender, monitor.target, ref))
+
+    def local(self, target: Target) -> ProcessRecord | None:
+        """Return the local process a pid or a name of this node stands for."""
+        if isinstance(target, Pid):
+            return self._table.by_pid.get(target)
+        return self._table.by_name.get(target.name)
+
+    def monitor_received(self, signal: MonitorSignal) -> None:
+        """A process of another node starts to watch one of ours."""
+        record = self.local(signal.to)
+        if record is None:
+            self._emit(DownSignal(signal.to, signal.sender, signal.ref, NOPROC))
+            return
+        self._watch(record, signal.ref, RemoteWatcher(signal.sender, signal.to))
+        self._from_node.setdefault(signal.sender.node, {})[signal.ref] = record
+
+    def demonitor_received(self, signal: DemonitorSignal) -> None:
+        """A process of another node no longer watches one of ours; an unknown reference is no error."""
+        record = self._unwatched(signal.sender.node, signal.ref)
+        if record is not None and record.monitored_by is not None:
+            record.monitored_by.pop(signal.ref, None)
+
+    def down_received(self, signal: DownSignal) -> None:
+        """What one of ours watches on another node has ended."""
+        watcher = self._take(signal.ref, signal.sender.node)
+        if watcher is not None:
+            watcher.down(signal.ref, signal.reason)
+
+    def process_exited(self, record: ProcessRecord, reason: Term) -> None:
+        """Tell all who watch a process that has just ended, and take back its own monitors."""
+        watchers, record.monitored_by = record.monitored_by, None
+        for ref, watcher in (watchers or {}).items():
+            if isinstance(watcher, RemoteWatcher):
+                self._unwatched(watcher.pid.node, ref)
+                self._emit(DownSignal(watcher.target, watcher.pid, ref, reason))
+            else:
+                watcher.down(ref, reason)
+        monitors, record.monitors = record.monitors, None
+        for ref, monitor in (monitors or {}).items():
+            self.remove(record.pid, ref, monitor)
+
+    def node_down(self, node: str) -> None:
+        """The connection is lost: every monitor over it fires with `noconnection`."""
+        for ref, record in self._from_node.pop(node, {}).items():
+            if record.monitored_by is not None:
+                record.monitored_by.pop(ref, None)
+        for ref, watcher in self._of_node.pop(node, {}).items():
+            watcher.down(ref, NOCONNECTION)
+
+    @staticmethod
+    def _watch(record: ProcessRecord, ref: Reference, watcher: Watcher) -> None:
+        if record.monitored_by is None:
+            record.monitored_by = {}
+        record.monitored_by[ref] = watcher
+
+    def _unwatched(self, node: str, ref: Reference) -> ProcessRecord | None:
+        refs = self._from_node.get(node)
+        record = None if refs is None else refs.pop(ref, None)
+        if refs is not None and not refs:
+            del self._from_node[node]
+        return record
+
+    def _take(self, ref: Reference, node: str) -> LocalWatcher | None:
+        entries = self._of_node.get(node)
+        watcher = None if entries is None else entries.pop(ref, None)
+        if entries is not None and not entries:
+            del self._of_node[node]
+        return watcher

@@ -1,0 +1,223 @@
+"""The process table: what the kernel keeps of each process, their pids, and their registered names."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine, MutableMapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from etf_codec import Atom, Pid, Reference, Term
+
+from otp_behaviors._errors import NameTaken
+from otp_behaviors._reasons import NORMAL
+
+if TYPE_CHECKING:
+    from otp_behaviors._links import Link
+    from otp_behaviors._monitors import Monitor, Watcher
+
+ID_BITS: Final = 15
+"""Bits of a pid's id, and with `SERIAL_BITS` of its serial, that every peer understands (protocol: V4_NC)."""
+
+SERIAL_BITS: Final = 13
+
+MAX_PROCESSES: Final = 262_144
+"""Processes alive at once: OTP's default limit. Beyond it `spawn` fails with `system_limit`."""
+
+ALREADY_STARTED: Final = Atom("already_started")
+
+NO_PID: Final = Pid("", 0, 0, 0)
+"""Stands for a process that is not in the table yet."""
+
+
+class Status(Enum):
+    """What a process is doing."""
+
+    IDLE = "waiting"
+    READY = "runnable"
+    RUNNING = "running"
+    BUSY = "suspended in a callback"
+    EXITED = "exiting"
+
+
+IDLE: Final = Status.IDLE
+READY: Final = Status.READY
+RUNNING: Final = Status.RUNNING
+BUSY: Final = Status.BUSY
+EXITED: Final = Status.EXITED
+
+
+class Waiter(Protocol):
+    """A place where a coroutine waits until it is woken; waking twice, or too early, is harmless."""
+
+    def wake(self) -> None:
+        """Let the coroutine go on."""
+
+    async def wait(self) -> None:
+        """Suspend until `wake` has been called."""
+
+
+class Acknowledgement(Protocol):
+    """Where whoever starts a process waits for the end of its initialization."""
+
+    def succeed(self, value: Term) -> None:
+        """The process is ready."""
+
+    def fail(self, error: Exception) -> None:
+        """The process could not start."""
+
+
+class CancelScope(Protocol):
+    """What stops the task a process runs in."""
+
+    def cancel(self) -> None:
+        """Raise the backend's cancellation in the task at its next checkpoint."""
+
+
+class ProcessRecord:
+    """One process, as the kernel sees it. Tables are made when first used: most processes need none."""
+
+    __slots__ = (
+        "ack",
+        "aliases",
+        "ancestors",
+        "coroutine",
+        "dictionary",
+        "driven",
+        "env",
+        "group_leader",
+        "label",
+        "links",
+        "mailbox",
+        "monitored_by",
+        "monitors",
+        "name",
+        "parent",
+        "pid",
+        "reductions",
+        "scope",
+        "status",
+        "trap_exit",
+        "waiting",
+    )
+
+    def __init__(self) -> None:
+        self.pid: Pid = NO_PID
+        self.name: str | None = None
+        self.mailbox: deque[Term] = deque()
+        self.status: Status = READY
+        self.trap_exit = False
+        self.parent: Pid | None = None
+        self.ancestors: tuple[Pid | str, ...] = ()
+        self.group_leader: Pid | None = None
+        self.reductions = 0
+        self.label: Term = None
+        self.links: dict[Pid, Link] | None = None
+        self.monitors: dict[Reference, Monitor] | None = None
+        self.monitored_by: dict[Reference, Watcher] | None = None
+        self.aliases: dict[Reference, str] | None = None
+        self.dictionary: dict[Term, Term] | None = None
+        self.env: MutableMapping[str, Any] | None = None
+        self.ack: Acknowledgement | None = None
+        self.coroutine: Coroutine[Any, Any, Term] | None = None
+        self.driven = False
+        self.waiting: Waiter | None = None
+        self.scope: CancelScope | None = None
+
+    def __repr__(self) -> str:
+        name = f" {self.name}" if self.name else ""
+        return f"<{type(self).__name__} {self.pid!r}{name} {self.status.value}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self.status is not EXITED
+
+    @property
+    def initial_call(self) -> tuple[str, str, int]:
+        """Module, function and arity the process was started with."""
+        raise NotImplementedError
+
+    def turn(self) -> int:
+        """Run until nothing is left to do or the time slice is used up; returns the reductions spent."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """An idle process got a message: have it run."""
+        raise NotImplementedError
+
+    def returned(self, value: Term) -> None:
+        """The coroutine of this process has returned."""
+        raise NotImplementedError
+
+    def raised(self, error: Exception) -> None:
+        """The coroutine of this process has raised."""
+        raise NotImplementedError
+
+    def exited(self, reason: Term) -> None:
+        """The process has just ended: let go of what it holds."""
+
+
+class ProcessTable:
+    """Processes by pid and by registered name.
+
+    Args:
+        node: the node's name.
+        creation: tells this incarnation of the node from earlier ones of the same name.
+    """
+
+    __slots__ = ("_next", "by_name", "by_pid", "creation", "node")
+
+    def __init__(self, node: str, creation: int) -> None:
+        self.node = node
+        self.creation = creation
+        self.by_pid: dict[Pid, ProcessRecord] = {}
+        self.by_name: dict[str, ProcessRecord] = {}
+        self._next = 0
+
+    def new_pid(self) -> Pid:
+        """Return a pid that no living process has; ids are used again only after 2**28 processes."""
+        while True:
+            self._next += 1
+            id = self._next & ((1 << ID_BITS) - 1)
+            serial = (self._next >> ID_BITS) & ((1 << SERIAL_BITS) - 1)
+            pid = Pid(self.node, id, serial, self.creation)
+            if pid not in self.by_pid:
+                return pid
+
+    def add(self, record: ProcessRecord) -> None:
+        """Give the process a pid and put it into the table."""
+        record.pid = self.new_pid()
+        self.by_pid[record.pid] = record
+
+    def remove(self, record: ProcessRecord) -> None:
+        """Take the process out, its name first, as OTP releases it before any signal of the exit leaves."""
+        if record.name is not None:
+            del self.by_name[record.name]
+        del self.by_pid[record.pid]
+
+    def register(self, name: str, record: ProcessRecord) -> None:
+        """Register the process under a name (`erlang:register/2`).
+
+        Raises:
+            NameTaken: another process has the name, or this one has a name already.
+        """
+        holder = self.by_name.get(name)
+        if holder is not None:
+            raise NameTaken((ALREADY_STARTED, holder.pid), f"the name {name!r} belongs to {holder.pid!r}")
+        if record.name is not None:
+            raise NameTaken((ALREADY_STARTED, record.pid), f"{record.pid!r} is registered as {record.name!r}")
+        self.by_name[name] = record
+        record.name = name
+
+    def unregister(self, name: str) -> bool:
+        """Release a name (`erlang:unregister/1`); False if nobody had it."""
+        record = self.by_name.pop(name, None)
+        if record is not None:
+            record.name = None
+        return record is not None
+
+
+def is_normal(reason: Term) -> bool:
+    """Tell whether the reason is the atom `normal`, which exit signals drop at a process that does not trap."""
+    return type(reason) is Atom and reason == NORMAL

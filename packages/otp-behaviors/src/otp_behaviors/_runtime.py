@@ -1,0 +1,340 @@
+"""The runtime: the kernel's shell over anyio. It owns the clock, the tasks and the log.
+
+One task runs the kernel whenever something is ready; a process gets a task of its own at its first coroutine.
+A call from a task runs the kernel in place, so a reply of a plain `def` callback is there before anything
+suspends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine, MutableMapping
+from contextlib import AsyncExitStack
+from secrets import randbits
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, Self, TypeVarTuple
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+from etf_codec import Atom, Pid, Reference, Term
+
+from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
+from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
+from otp_behaviors._handle import ServerHandle, Watch
+from otp_behaviors._kernel import Await, Cancel, Effect, Kernel, ServerRef
+from otp_behaviors._log import log, logger
+from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable
+from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
+from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
+from otp_behaviors._signals import Signal, destination
+from otp_behaviors._sys import SYSTEM, TERMINATE
+from otp_behaviors._task import EventWaiter, ProcessTask
+
+Args = TypeVarTuple("Args")
+
+BUDGET: Final = 2000
+"""Reductions in one go before other tasks of the event loop get their turn: BEAM's time slice is 4000."""
+
+SHARE: Final = 64
+"""Reductions a calling task may spend before the clock is looked at."""
+
+MAX_HOLD: Final = 0.002
+"""Seconds a task that calls in a tight loop may keep the event loop from running anything else."""
+
+SHUTDOWN_GRACE: Final = 5.0
+"""Seconds a process started from outside has to stop when the runtime ends, as a worker's `shutdown`."""
+
+
+class Runtime:
+    """Processes in an anyio program. Use it as `async with`; leaving it has ended every process.
+
+    Args:
+        kernel: the processes; a new kernel if left out.
+        shutdown: seconds each process gets to stop when the runtime is left.
+    """
+
+    def __init__(self, kernel: Kernel | None = None, *, shutdown: float = SHUTDOWN_GRACE) -> None:
+        self.kernel = Kernel(now=monotonic(), seed=randbits(64)) if kernel is None else kernel
+        self._shutdown = shutdown
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._stack = AsyncExitStack()
+        self._wakeup: anyio.Event | None = None
+        self._woken = False
+        self._closing = False
+        self._last_checkpoint = 0.0
+        self._client = ClientProcess(self.kernel)
+
+    async def __aenter__(self) -> Self:
+        self.kernel.shell = self
+        self.kernel.spawn(self._client)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._run, name=f"kernel of {self.kernel.node}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        with anyio.CancelScope(shield=True):
+            await self._stop()
+        assert self._tasks is not None
+        # The task group only hears of a cancellation: any other error of the body is the caller's, as it is.
+        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        details = (kind, error, trace) if cancelled else (None, None, None)
+        try:
+            return await self._tasks.__aexit__(*details)
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+        finally:
+            self.kernel.shell = None
+
+    # Processes
+
+    async def start(
+        self, startable: Startable, *args: Any, name: str | None = None, link: bool = False
+    ) -> ServerHandle:
+        """Start a server, and wait until its `init` is done.
+
+        Args:
+            startable: a GenServer class, or a value that can be started, as a Supervisor.
+            args: the arguments of its `init`.
+            name: a name to register it under.
+            link: not used outside of a process; there for symmetry with `Process.start`.
+
+        Raises:
+            ExitError: `init` failed; `reason` says why. NameTaken: the name is in use.
+            Ignore: `init` raised Ignore.
+        """
+        started = Completion(self.kernel)
+        record = startable.__process__(self.kernel, args)
+        record.ack = started
+        self.kernel.spawn(record, parent=self._client, name=name, link=link)
+        self.pump()
+        if not started.done:
+            try:
+                await started.wait(EventWaiter(), None)
+            finally:
+                if not started.done:
+                    self.kernel.exit(record, KILLED)
+        started.result()
+        return ServerHandle(self, record.pid)
+
+    def spawn(
+        self,
+        function: Callable[[Process, *Args], Coroutine[Any, Any, Term]],
+        *args: *Args,
+        name: str | None = None,
+        link: bool = False,
+    ) -> Pid:
+        """Start a process that runs `async def function(process, *args)`; returns at once.
+
+        Args:
+            function: what the process runs; when it returns, the process ends with `normal`.
+            args: its arguments after the process.
+            name: a name to register the process under.
+            link: not used outside of a process; there for symmetry with `Process.spawn`.
+
+        Raises:
+            NameTaken: the name is in use; nothing has been started.
+        """
+        record = FunctionProcess(self.kernel, function, args)
+        return self.kernel.spawn(record, parent=self._client, name=name, link=link)
+
+    async def stop(self, to: ServerRef, reason: Term = NORMAL, timeout: float | None = None) -> None:
+        """End a server with a reason and wait for it (`gen_server:stop/3`): its `terminate` runs.
+
+        Raises:
+            NoProcess: nobody there. CallTimeout: it has not ended within `timeout` seconds.
+            ExitError: it ended with another reason.
+        """
+        watch = self.monitor(to)
+        kernel, client = self.kernel, self._client.pid
+        ref = kernel.make_ref()
+        kernel.send(client, to, (SYSTEM, (client, ref), (TERMINATE, reason)))
+        try:
+            if not watch.done and not await watch.wait(self.waiter(), timeout):
+                raise CallTimeout(Atom("timeout"), f"{to!r} has not stopped within {timeout} s")
+        finally:
+            watch.cancel()
+        down = await watch
+        if down.reason == NOPROC:
+            raise NoProcess(NOPROC, f"no process {to!r}")
+        if down.reason != reason:
+            raise ExitError(down.reason)
+
+    # Messages
+
+    async def call(self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT) -> Any:
+        """Send a request to a server and return its reply (`gen_server:call/3`).
+
+        Args:
+            to: a pid, a registered name, a RemoteName or a ServerHandle.
+            request: any term.
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            CallTimeout: no reply in time; a reply that comes later is dropped.
+            NoProcess: nobody there. NoConnection: its node cannot be reached, or was lost.
+            ExitError: the server ended before it replied.
+        """
+        return await call(self.kernel, self._client.pid, None, to, request, timeout)
+
+    async def cast(self, to: ServerRef, message: Term) -> None:
+        """Send a cast to a server (`gen_server:cast/2`); nobody there is no error."""
+        cast(self.kernel, self._client.pid, to, message)
+
+    async def send(self, to: ServerRef | Reference, message: Term) -> None:
+        """Send a message (`!`); nobody there is no error."""
+        self.kernel.send(self._client.pid, to, message)
+
+    def monitor(self, to: ServerRef) -> Watch:
+        """Watch a process from outside: `down = await runtime.monitor(ref)`."""
+        return Watch(self.kernel, self._client.pid, to)
+
+    def exit(self, pid: Pid, reason: Term) -> None:
+        """Send an exit signal to a process (`exit/2`)."""
+        self.kernel.send_exit(self._client.pid, pid, reason)
+
+    def whereis(self, name: str | Atom) -> Pid | None:
+        """Return the process registered under a name."""
+        record = self.kernel.whereis(name)
+        return None if record is None else record.pid
+
+    @property
+    def env(self) -> MutableMapping[str, Any]:
+        """The environment that every process inherits."""
+        return self._client.environment()
+
+    # The shell's side of the kernel; see `Shell`
+
+    def ready(self) -> None:
+        """Have the kernel's task run it soon."""
+        if not self._woken:
+            self._woken = True
+            if self._wakeup is not None:
+                self._wakeup.set()
+
+    def pump(self) -> None:
+        """Run the kernel now and carry out what comes out of it."""
+        kernel = self.kernel
+        if kernel.timers:
+            kernel.handle_time(monotonic())
+        kernel.run(BUDGET)
+        while kernel.effects:
+            effects, kernel.effects = kernel.effects, []
+            for effect in effects:
+                self._carry_out(effect)
+        if kernel.has_outgoing:
+            self.route(kernel.outgoing())
+        if not kernel.idle:
+            self.ready()
+
+    def now(self) -> float:
+        """Return the time of the monotonic clock."""
+        return monotonic()
+
+    def waiter(self) -> Waiter:
+        """Return a place where the calling task can wait."""
+        return EventWaiter()
+
+    async def checkpoint(self) -> None:
+        """Let other tasks run if this one has held the event loop for `MAX_HOLD` seconds."""
+        self.kernel.fair_share = self.kernel.reductions + SHARE
+        if monotonic() - self._last_checkpoint > MAX_HOLD:
+            await anyio.lowlevel.checkpoint()
+            self._last_checkpoint = monotonic()
+
+    def route(self, signals: list[Signal]) -> None:
+        """Take signals for other nodes. A runtime alone knows none: their nodes are down."""
+        for node in {destination(signal) for signal in signals}:
+            self.kernel.node_down(node)
+
+    def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, Await):
+            self._await(effect.record)
+        elif isinstance(effect, Cancel):
+            if effect.record.scope is not None:
+                effect.record.scope.cancel()
+        else:
+            log(self.kernel, effect)
+
+    def _await(self, record: ProcessRecord) -> None:
+        if not record.alive:
+            return
+        if isinstance(record.scope, ProcessTask):
+            record.scope.resume()
+            return
+        assert self._tasks is not None
+        task = ProcessTask(self.kernel, record, self.pump)
+        record.scope = task
+        self._tasks.start_soon(task.run, name=f"{record.pid!r} {record.name or record.initial_call[1]}")
+
+    async def _run(self) -> None:
+        kernel = self.kernel
+        while not self._closing:
+            self._wakeup = anyio.Event()
+            self._woken = False
+            self._last_checkpoint = monotonic()
+            kernel.handle_time(self._last_checkpoint)
+            self.pump()
+            if self._woken:
+                await anyio.lowlevel.checkpoint()
+                continue
+            deadline = kernel.deadline()
+            wait = math.inf if deadline is None else max(0.0, deadline - monotonic())
+            with anyio.move_on_after(None if wait == math.inf else wait):
+                await self._wakeup.wait()
+
+    async def _stop(self) -> None:
+        """End every process: those started from outside in reverse order and orderly, then the rest."""
+        children = [record for record in self.kernel.table.by_pid.values() if record.parent == self._client.pid]
+        for record in reversed(children):
+            if record.alive:
+                await self._stop_child(record)
+        for record in list(self.kernel.table.by_pid.values()):
+            self.kernel.exit(record, SHUTDOWN)
+        self.pump()
+        self._closing = True
+        self._woken = False
+        self.ready()
+
+    async def _stop_child(self, record: ProcessRecord) -> None:
+        if isinstance(record, FunctionProcess):
+            self.kernel.send_exit(self._client.pid, record.pid, SHUTDOWN)
+            watch = self.monitor(record.pid)
+            await watch.wait(self.waiter(), self._shutdown)
+        else:
+            try:
+                await self.stop(record.pid, SHUTDOWN, self._shutdown)
+            except ExitError:
+                logger.debug("%r did not stop with shutdown", record.pid, exc_info=True)
+        self.kernel.exit(record, KILLED)
+
+
+class LocalRuntime(Runtime):
+    """Processes without a network."""
+
+
+class ClientProcess(LocalProcess):
+    """Stands for the tasks outside of any process: their calls come from it, and it drops what it is sent."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.trap_exit = True
+
+    @property
+    def initial_call(self) -> tuple[str, str, int]:
+        """The runtime itself."""
+        return (__name__, "Runtime", 0)
+
+    def turn(self) -> int:
+        """Drop messages: nobody outside of a process can receive."""
+        self.mailbox.clear()
+        self.status = IDLE
+        return 1

@@ -1,0 +1,79 @@
+"""The task of a process: where its coroutines are awaited, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from otp_behaviors._kernel import Kernel
+from otp_behaviors._process_table import ProcessRecord
+from otp_behaviors._reasons import KILLED
+
+
+class EventWaiter:
+    """Where a task waits: an event, renewed after each wait."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def wake(self) -> None:
+        """Let the task go on."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Suspend until `wake` has been called since the last wait."""
+        await self._event.wait()
+        self._event = anyio.Event()
+
+
+class ProcessTask:
+    """One task for all coroutines of one process; ending the process cancels it.
+
+    Args:
+        kernel: the kernel of the process.
+        record: the process.
+        pump: runs the kernel and carries out what comes out.
+    """
+
+    __slots__ = ("_idle", "_kernel", "_pump", "_record", "_scope")
+
+    def __init__(self, kernel: Kernel, record: ProcessRecord, pump: Callable[[], None]) -> None:
+        self._kernel = kernel
+        self._record = record
+        self._pump = pump
+        self._scope = anyio.CancelScope()
+        self._idle = EventWaiter()
+
+    def cancel(self) -> None:
+        """The process has ended: stop whatever it is waiting for."""
+        self._scope.cancel()
+
+    def resume(self) -> None:
+        """The process has another coroutine to await."""
+        self._idle.wake()
+
+    async def run(self) -> None:
+        """Await the coroutines of the process until it ends."""
+        record = self._record
+        try:
+            with self._scope:
+                while record.alive:
+                    coroutine = record.coroutine
+                    if coroutine is None:
+                        await self._idle.wait()
+                        continue
+                    try:
+                        value = await coroutine
+                    except Exception as error:
+                        record.coroutine = None
+                        record.raised(error)
+                    else:
+                        record.coroutine = None
+                        record.returned(value)
+                    self._pump()
+        finally:
+            # Cancelled from outside, or a BaseException: the process cannot outlive its task.
+            self._kernel.exit(record, KILLED)
