@@ -49,7 +49,10 @@ class NodeType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alive2Request:
-    """Register: `{120, Port:16, Type:8, Protocol:8, Highest:16, Lowest:16, NLen:16, Name, ELen:16, Extra}`"""
+    """Register a node.
+
+    `{120, Port:16, NodeType:8, Protocol:8, Highest:16, Lowest:16, NLen:16, Name, ELen:16, Extra}`
+    """
 
     op: ClassVar[int] = 120
     port: int
