@@ -1,6 +1,7 @@
 """Erlang's External Term Format: terms to bytes and back, loss-free and safe on hostile input."""
 
 from ._atom import Atom
+from ._backend import backend, decode, decode_bare, decode_prefix, encode, encode_bare, encode_parts
 from ._errors import DecodeError, EncodeError, EtfError, LimitExceeded, TruncatedError
 from ._frozen import FrozenList, FrozenMap
 from ._identifiers import Pid, Port, Reference
@@ -29,4 +30,11 @@ __all__ = [
     "Reference",
     "Term",
     "TruncatedError",
+    "backend",
+    "decode",
+    "decode_bare",
+    "decode_prefix",
+    "encode",
+    "encode_bare",
+    "encode_parts",
 ]

@@ -42,7 +42,7 @@ class EncodeError(EtfError):
     """The value cannot be written as an external term.
 
     Attributes:
-        path: Where in the value, as a Python subscript expression: `[3]['price']`; empty for the value itself.
+        path: Where in the value, as subscripts: `[3]['price']`; empty for the value itself.
     """
 
     def __init__(self, message: str, path: str = "") -> None:

@@ -94,7 +94,7 @@ _set = object.__setattr__
 
 @final
 class FrozenList(Sealed):
-    """A list that can be a key: what `decode` makes of a list in key position. Equal to a list of equal items.
+    """A list that can be a key, as `decode` makes of a list in key position. It equals a list of equal items.
 
     Args:
         items: The elements.
@@ -133,10 +133,10 @@ class FrozenList(Sealed):
 
 @final
 class FrozenMap(Mapping[Term, Term]):
-    """A map that can be a key and whose own keys are told apart as Erlang's `=:=` does: `1`, `1.0`, `True` are three.
+    """A map that can be a key, and whose own keys are told apart by `=:=`: `1`, `1.0` and `True` are three.
 
-    `decode` makes one of a map in key position, and of a map whose keys a `dict` would merge. It reads like any
-    `Mapping`, its keys may be any terms, and it equals a `dict` of the same entries.
+    `decode` makes one of a map in key position, and of a map whose keys a `dict` would merge. It reads like
+    any `Mapping`, its keys may be any terms, and it equals a `dict` of the same entries.
 
     Args:
         entries: A mapping, or pairs of key and value; of pairs with the same key the last one counts.
@@ -145,14 +145,18 @@ class FrozenMap(Mapping[Term, Term]):
         TypeError: A key or a value is not a term.
     """
 
-    __slots__ = ("_entries", "_hash")
+    __slots__ = ("_entries", "exact")
     _entries: dict[Hashable, tuple[Term, Term]]
-    _hash: int | None
+    exact: tuple[str, frozenset[tuple[Hashable, Hashable]]]
 
     def __init__(self, entries: Mapping[Term, Term] | Iterable[tuple[Term, Term]] = ()) -> None:
         pairs = entries.items() if isinstance(entries, Mapping) else entries
         _set(self, "_entries", {exact(key): (key, value) for key, value in pairs})
-        _set(self, "_hash", None)
+        # Made now, when those of the maps within are there: to make it later would recurse, and to make it
+        # anew for each map around this one would take quadratic time.
+        _set(
+            self, "exact", (_MAP, frozenset((key, exact(value)) for key, (_, value) in self._entries.items()))
+        )
 
     __setattr__ = Sealed.__setattr__
     __delattr__ = Sealed.__delattr__
@@ -175,14 +179,11 @@ class FrozenMap(Mapping[Term, Term]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (FrozenMap, dict)):
-            return exact(self) == exact(other)
+            return self.exact == exact(other)
         return NotImplemented
 
     def __hash__(self) -> int:
-        if self._hash is None:
-            _set(self, "_hash", hash(exact(self)))
-        assert self._hash is not None
-        return self._hash
+        return hash(self.exact)
 
     def __repr__(self) -> str:
         return f"FrozenMap([{', '.join(map(repr, self.pairs()))}])"
@@ -192,5 +193,59 @@ class FrozenMap(Mapping[Term, Term]):
 
 
 _CONTAINERS[FrozenList] = _CONTAINERS[list]
-_CONTAINERS[FrozenMap] = lambda term: (_MAP, _flat(term.pairs()))
+_SCALARS[FrozenMap] = lambda term: term.exact
 _KINDS: Final = _ITSELF | _SCALARS.keys() | _CONTAINERS.keys()
+
+
+def _fun_with_free(fun: Fun, free: list[Term]) -> Fun:
+    module, arity, uniq, index, old_index, old_uniq, pid, _ = fun._values()
+    return Fun(module, arity, uniq, index, old_index, old_uniq, pid, free, wire=fun.wire)
+
+
+# The elements of what can hold a list or a map, and how to build it again. A map's own elements are left
+# alone: its stand-in does not need them hashable.
+_REBUILD: Final[dict[type, tuple[Callable[[Any], Iterable[Term]], Callable[[Any, list[Term]], Term]]]] = {
+    tuple: (iter, lambda _, parts: tuple(parts)),
+    list: (iter, lambda _, parts: FrozenList(parts)),
+    ImproperList: (
+        lambda term: (*term.items, term.tail),
+        lambda _, parts: ImproperList(parts[:-1], parts[-1]),
+    ),
+    Fun: (
+        lambda term: term.free,
+        _fun_with_free,
+    ),
+    NativeRecord: (
+        lambda term: (value for _, value in term.fields),
+        lambda term, parts: NativeRecord(
+            term.module,
+            term.name,
+            zip((name for name, _ in term.fields), parts, strict=True),
+            term.exported,
+        ),
+    ),
+}
+
+
+def freeze(term: Term) -> Term:
+    """The term with its lists and maps frozen, wherever they stand, so that it can be a key."""
+    parts: list[Term] = []
+    stack: list[tuple[Term, list[Term], Iterator[Term]]] = []
+    container, pending = None, iter((term,))
+    while True:
+        for item in pending:
+            if item.__class__ is dict:
+                parts.append(FrozenMap(item))
+            elif item.__class__ in _REBUILD:
+                stack.append((container, parts, pending))
+                container, parts = item, []
+                pending = iter(_REBUILD[item.__class__][0](item))
+                break
+            else:
+                parts.append(item)
+        else:
+            if not stack:
+                return parts[0]
+            done = _REBUILD[container.__class__][1](container, parts)
+            container, parts, pending = stack.pop()
+            parts.append(done)

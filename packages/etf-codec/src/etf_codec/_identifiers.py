@@ -10,7 +10,7 @@ _new = object.__new__
 
 
 class Sealed:
-    """What the term classes share: equality by value, no change after construction, and they are not tuples."""
+    """What the term classes share: equality by value, and no change after construction."""
 
     __slots__ = ()
     __match_args__: tuple[str, ...] = ()

@@ -7,9 +7,9 @@ from ._atom import Atom
 from ._identifiers import Pid, Sealed
 
 Term: TypeAlias = Any
-"""Any value that has an external form: `int`, `float`, `bool`, `bytes`, `str`, `list`, `tuple`, `dict`, `Atom` and
-the classes of this package. A type checker cannot say this: `list` and `dict` are invariant, and the definition
-is recursive. Use `from_term` where you want typed values."""
+"""Any value that has an external form: `int`, `float`, `bool`, `bytes`, `str`, `list`, `tuple`, `dict`, and
+the classes of this package. A type checker cannot say this: `list` and `dict` are invariant, and the
+definition is recursive. Use `from_term` where you want typed values."""
 
 _set = object.__setattr__
 
@@ -38,7 +38,7 @@ class BitString(Sealed):
     def __init__(self, data: bytes, bits: int) -> None:
         if not data or not 1 <= bits <= 7:
             raise ValueError(
-                f"a BitString has data and 1 to 7 bits in its last byte, not {len(data)} bytes and {bits} bits"
+                f"a BitString has data, and 1 to 7 bits in its last byte: not {len(data)} bytes, {bits} bits"
             )
         last = data[-1] & (0xFF00 >> bits)
         _set(self, "data", bytes(data) if data[-1] == last else bytes(data[:-1]) + last.to_bytes())

@@ -1,0 +1,62 @@
+"""Which codec runs: the pure Python one, or the native one of the package etf-codec-native.
+
+The environment variable ETF_CODEC_IMPL forces one: `python` or `native`. Without it the native one runs if it is
+installed. Both share the classes and errors of this package and give the same results.
+"""
+
+from importlib import import_module
+from os import environ
+from types import ModuleType
+from typing import Final, Literal
+
+from . import _decoder, _encoder
+
+# Changes whenever the six functions below, or the classes they share, change in a way the native code must follow.
+SEAM_VERSION: Final = 1
+
+_NATIVE: Final = "etf_codec_native"
+
+
+def _native() -> ModuleType | None:
+    """The native codec, if it is to run.
+
+    Raises:
+        ImportError: It was asked for and is missing, or it was built for another version of this package.
+    """
+    wanted = environ.get("ETF_CODEC_IMPL", "")
+    if wanted not in ("", "python", "native"):
+        raise ImportError(f"ETF_CODEC_IMPL is 'python' or 'native', not {wanted!r}")
+    if wanted == "python":
+        return None
+    try:
+        module = import_module(_NATIVE)
+    except ModuleNotFoundError as error:
+        if error.name != _NATIVE:
+            raise
+        if wanted == "native":
+            raise ImportError(
+                "ETF_CODEC_IMPL=native, but it is not installed: pip install etf-codec[native]"
+            ) from None
+        return None
+    if module.SEAM_VERSION != SEAM_VERSION:
+        raise ImportError(
+            f"etf-codec-native has seam version {module.SEAM_VERSION}, etf-codec {SEAM_VERSION}: upgrade the older one"
+        )
+    return module
+
+
+_codec = _native()
+_encode = _encoder if _codec is None else _codec
+_decode = _decoder if _codec is None else _codec
+
+encode = _encode.encode
+encode_parts = _encode.encode_parts
+encode_bare = _encode.encode_bare
+decode = _decode.decode
+decode_prefix = _decode.decode_prefix
+decode_bare = _decode.decode_bare
+
+
+def backend() -> Literal["python", "native"]:
+    """Which codec runs in this process."""
+    return "python" if _codec is None else "native"

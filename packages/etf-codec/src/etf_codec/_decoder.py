@@ -1,0 +1,239 @@
+"""Bytes to terms: the version byte, compression, and the options."""
+
+import zlib
+from collections.abc import Container, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+from . import _tags as tags
+from ._atom import Atom
+from ._errors import DecodeError, LimitExceeded, TruncatedError
+from ._limits import DEFAULT_LIMITS, Limits
+from ._reader import Data, Reading, u32
+from ._term_reader import read_term
+from ._terms import LocalTerm, Term
+
+# A deflate stream cannot do better than 1032:1, so for a larger promise the input is too short.
+_MAX_DEFLATE_RATIO: Final = 1100
+_RATIO_MATTERS_FROM: Final = 1024 * 1024
+
+# Below this size it is cheaper to copy a buffer into `bytes` than to read through a memoryview.
+_COPY_BELOW: Final = 16 * 1024
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+
+def _as_text(data: Any) -> str:
+    return str(data, "utf-8")
+
+
+_DEFAULT_READING: Final = Reading(DEFAULT_LIMITS, None, None, None)
+
+
+def _prepare(
+    data: Buffer,
+    binaries: str,
+    none: Atom | None,
+    atoms: Container[Atom | str] | None,
+    copy_binaries: bool,
+    limits: Limits,
+) -> tuple[Data, Reading]:
+    """The input as something to index and slice, and the options as the readers want them."""
+    if binaries not in ("bytes", "str"):
+        raise ValueError(f'binaries is "bytes" or "str", not {binaries!r}')
+    convert: Any = _as_text if binaries == "str" else None
+    if isinstance(data, bytes) and copy_binaries:
+        return data, Reading(limits, convert, none, atoms)
+    view = memoryview(data)
+    if copy_binaries and (view.nbytes < _COPY_BELOW or not view.contiguous):
+        return bytes(view), Reading(limits, convert, none, atoms)
+    if copy_binaries and convert is None:
+        convert = bytes
+    return view.cast("B").toreadonly(), Reading(limits, convert, none, atoms)
+
+
+def decode(
+    data: Buffer,
+    *,
+    binaries: Literal["bytes", "str"] = "bytes",
+    none: Atom | None = None,
+    atoms: Container[Atom | str] | None = None,
+    copy_binaries: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Term:
+    """Read one term, as `binary_to_term/1` does, from an input that holds nothing else.
+
+    Args:
+        data: The external form, from the version byte 131 on; compressed or not.
+        binaries: What a binary becomes: `bytes`, or `str` for data that is UTF-8 text throughout.
+        none: An atom to read as `None`, such as `Atom("nil")` for data from Elixir.
+        atoms: If given, the only atoms to accept (next to `true` and `false`): the analogue of `[safe]`.
+        copy_binaries: If false, binaries are read-only memoryviews into `data`, which they keep alive.
+        limits: Bounds on what to accept.
+
+    Raises:
+        TruncatedError: The input ends inside the term.
+        LimitExceeded: The term is larger or deeper than the limits.
+        DecodeError: The bytes are not a term, or something follows it.
+    """
+    view: Data
+    if (
+        isinstance(data, bytes)
+        and limits is DEFAULT_LIMITS
+        and none is None
+        and atoms is None
+        and copy_binaries
+        and binaries == "bytes"
+    ):
+        reading, view = _DEFAULT_READING, data
+    else:
+        view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)
+    size = len(view)
+    if size > limits.max_bytes:
+        raise LimitExceeded(f"{size} bytes of input, max_bytes={limits.max_bytes}")
+    if size > 1 and view[0] == 131 and view[1] != 80:
+        if view[1] == 121:
+            return _local(view)
+        term, end = read_term(view, 1, reading, ())
+    else:
+        term, end = _read_envelope(view, 0, reading)
+    if end != size:
+        raise DecodeError(f"{size - end} bytes follow the term: decode_prefix reads one term of several", end)
+    return term
+
+
+def decode_prefix(
+    data: Buffer,
+    offset: int = 0,
+    *,
+    binaries: Literal["bytes", "str"] = "bytes",
+    none: Atom | None = None,
+    atoms: Container[Atom | str] | None = None,
+    copy_binaries: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Term, int]:
+    """Read the term that starts at `offset`, whatever follows it.
+
+    Args:
+        data: A buffer with the external form of a term, from the version byte 131 on.
+        offset: Where it starts.
+        binaries: As for `decode`.
+        none: As for `decode`.
+        atoms: As for `decode`.
+        copy_binaries: As for `decode`.
+        limits: As for `decode`.
+
+    Returns:
+        The term, and the offset behind it.
+
+    Raises:
+        TruncatedError: More bytes are needed; try again with a longer buffer.
+        LimitExceeded: The term is larger or deeper than the limits.
+        DecodeError: The bytes are not a term.
+    """
+    view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)
+    try:
+        term, end = _read_envelope(view, offset, reading)
+    except TruncatedError:
+        if len(view) - offset <= limits.max_bytes:
+            raise
+        term, end = None, len(view)
+    if end - offset > limits.max_bytes:
+        raise LimitExceeded(f"a term of more than max_bytes={limits.max_bytes} bytes", offset)
+    return term, end
+
+
+def decode_bare(
+    data: Buffer,
+    offset: int = 0,
+    *,
+    atom_refs: Sequence[Atom] = (),
+    binaries: Literal["bytes", "str"] = "bytes",
+    none: Atom | None = None,
+    atoms: Container[Atom | str] | None = None,
+    copy_binaries: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Term, int]:
+    """Read a term as it stands behind a distribution header: no version byte, but atom cache references.
+
+    Args:
+        data: A buffer.
+        offset: Where the term starts.
+        atom_refs: The atoms that the header lists: ATOM_CACHE_REF i is `atom_refs[i]`.
+        binaries: As for `decode`.
+        none: As for `decode`.
+        atoms: As for `decode`.
+        copy_binaries: As for `decode`.
+        limits: As for `decode`.
+
+    Returns:
+        The term, and the offset behind it.
+
+    Raises:
+        DecodeError: The bytes are not a term; its subclasses as for `decode_prefix`.
+    """
+    if (
+        isinstance(data, bytes)
+        and limits is DEFAULT_LIMITS
+        and none is None
+        and atoms is None
+        and copy_binaries
+        and binaries == "bytes"
+    ):
+        return read_term(data, offset, _DEFAULT_READING, atom_refs)
+    view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)
+    return read_term(view, offset, reading, atom_refs)
+
+
+def _read_envelope(data: Data, offset: int, reading: Reading) -> tuple[Term, int]:
+    """A term with its version byte, compressed or not."""
+    size = len(data)
+    if offset >= size:
+        raise TruncatedError("no input", size)
+    if data[offset] != tags.VERSION:
+        raise DecodeError(f"a term starts with the byte 131, not {data[offset]}", offset)
+    if offset + 1 < size and data[offset + 1] == tags.COMPRESSED:
+        return _inflate(data, offset + 2, reading)
+    if offset == 0 and size > 1 and data[1] == tags.LOCAL_EXT:
+        return _local(data), size
+    return read_term(data, offset + 1, reading, ())
+
+
+def _local(data: Data) -> LocalTerm:
+    if len(data) < 6:
+        raise TruncatedError("the input ends within a local term", len(data))
+    return LocalTerm(bytes(data[2:]))
+
+
+def _inflate(data: Data, pos: int, reading: Reading) -> tuple[Term, int]:
+    """The term within a compressed one. Never makes more bytes than declared, and that within the limit."""
+    if pos + 4 > len(data):
+        raise TruncatedError("the input ends within a compressed term", len(data))
+    (declared,) = u32(data, pos)
+    limit = reading.limits.max_uncompressed_bytes
+    if declared > limit:
+        raise LimitExceeded(f"a compressed term of {declared} bytes, max_uncompressed_bytes={limit}", pos)
+    packed = memoryview(data)[pos + 4 :]
+    if declared > _RATIO_MATTERS_FROM and declared > _MAX_DEFLATE_RATIO * len(packed):
+        raise TruncatedError(f"{declared} bytes declared, but the input ends before them", len(data))
+    inflater = zlib.decompressobj()
+    try:
+        body = inflater.decompress(packed, declared + 1)
+    except zlib.error as error:
+        raise DecodeError(f"a compressed term that does not inflate: {error}", pos) from None
+    if len(body) > declared:
+        raise DecodeError(
+            f"a compressed term that inflates to more than the {declared} bytes it declares", pos
+        )
+    if not inflater.eof:
+        raise TruncatedError("the input ends within a compressed term", len(data))
+    if len(body) < declared:
+        raise DecodeError(f"a compressed term of {len(body)} bytes that declares {declared}", pos)
+    try:
+        term, end = read_term(body, 0, reading, ())
+    except DecodeError as error:
+        # More input cannot complete the inflated body, so this is never a TruncatedError.
+        kind = LimitExceeded if isinstance(error, LimitExceeded) else DecodeError
+        raise kind(f"{error.args[0]}, in the inflated body", error.offset) from None
+    if end != declared:
+        raise DecodeError(f"{declared - end} bytes follow the term in the inflated body", end)
+    return term, len(data) - len(inflater.unused_data)
