@@ -1,0 +1,393 @@
+"""One distribution connection: handshake, then control messages, ticks all along. No I/O, no clock."""
+
+from typing import Final, Self
+
+from etf_codec import Atom, Term
+
+from erldist_proto._commands import Accept, AnswerAlive, Command, Refuse
+from erldist_proto._control import ControlMessage
+from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from erldist_proto._events import Closed, Event, Ticked
+from erldist_proto._flags import NO_FLAGS, DistFlags
+from erldist_proto._fragments import Buffer
+from erldist_proto._framing import LENGTHS, TICK, Framing
+from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
+from erldist_proto._incoming import Incoming
+from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
+from erldist_proto._names import LocalNode, NodeName
+from erldist_proto._outgoing import Outgoing
+from erldist_proto._ticker import Ticker
+
+TICKED: Final = Ticked()
+DEFAULT_LIMITS: Final = ConnectionLimits()
+CONNECTED_LENGTH_BYTES: Final = 4
+
+PAUSING: Final = ASKING | {State.CONNECTED, State.CLOSED}
+"""States in which the next packet is not one of the handshake, or not yet."""
+
+
+class Connection:
+    """One distribution connection, without I/O.
+
+    Feed it bytes, read its events, give it commands, send its bytes:
+
+        connection.receive_data(data)              # bytes in
+        for event in connection.events():          # events out
+            ...
+        connection.send(RegSend(me, name), term)   # commands in
+        stream.writelines(connection.data_to_send())  # bytes out
+
+    Time is yours: call `handle_time(now)` no later than `deadline()`. Handle the events of a read before you
+    write what it produced. After the event `Closed`, write the rest and close the socket.
+    """
+
+    __slots__ = (
+        "_events",
+        "_framing",
+        "_handshake",
+        "_incoming",
+        "_limits",
+        "_none",
+        "_now",
+        "_out",
+        "_outgoing",
+        "_pending",
+        "_setup_cap",
+        "_setup_due",
+        "_setup_time",
+        "_state",
+        "_stepped",
+        "_tick_intensity",
+        "_tick_time",
+        "_ticker",
+    )
+
+    def __init__(
+        self,
+        handshake: Handshake,
+        now: float,
+        length_bytes: int,
+        tick_time: float,
+        tick_intensity: int,
+        setup_time: float,
+        limits: ConnectionLimits,
+        none: Atom | None,
+    ) -> None:
+        if length_bytes not in LENGTHS:
+            raise ValueError(f"length_bytes is 2 (TCP) or 4 (TLS), not {length_bytes}")
+        if tick_time <= 0 or tick_intensity < 1 or setup_time <= 0:
+            raise ValueError("tick_time, tick_intensity and setup_time must be positive")
+        self._handshake = handshake
+        self._framing = Framing(length_bytes, limits.max_handshake_bytes)
+        self._limits = limits
+        self._none = none
+        self._now = now
+        self._tick_time = tick_time
+        self._tick_intensity = tick_intensity
+        self._setup_time = setup_time
+        self._setup_due = now + setup_time
+        self._setup_cap = now + max(HANDSHAKE_TIME_CAP, 2 * setup_time)
+        self._stepped = False
+        self._state = handshake.state
+        self._incoming: Incoming | None = None
+        self._outgoing: Outgoing | None = None
+        self._ticker: Ticker | None = None
+        self._events: list[Event] = []
+        self._out: list[Buffer] = []
+        self._pending = 0
+
+    @classmethod
+    def initiator(
+        cls,
+        local: LocalNode,
+        peer: str,
+        cookie: str,
+        now: float,
+        *,
+        challenge: int | None = None,
+        handshake_version: int = 6,
+        length_bytes: int = 2,
+        tick_time: float = 60.0,
+        tick_intensity: int = 4,
+        setup_time: float = 7.0,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
+        none: Atom | None = None,
+    ) -> Self:
+        """The side that opened the socket; its first packet is ready at once.
+
+        Args:
+            local: Who we are.
+            peer: The node we mean to reach, `name@host`.
+            cookie: The secret shared with it.
+            now: Any monotonic clock, in seconds.
+            challenge: 32 bits no peer can guess; None draws them from `secrets`.
+            handshake_version: 5 only for peers of OTP 22 and older (EPMD's highest version 5).
+            length_bytes: 2 over TCP, 4 over TLS: the packets of the handshake.
+            tick_time: kernel's net_ticktime, seconds; should be the same on all nodes.
+            tick_intensity: kernel's net_tickintensity.
+            setup_time: kernel's net_setuptime, seconds for one step of the handshake.
+            limits: What the peer may make us hold.
+            none: The atom that stands for None in terms, as in `etf_codec.encode`.
+
+        Raises:
+            ValueError: An argument is not of its shape.
+            LocalProtocolError: `peer` is our own name.
+        """
+        NodeName.parse(peer)
+        check_cookie(cookie)
+        if handshake_version not in (5, 6):
+            raise ValueError(f"handshake_version is 5 or 6, not {handshake_version}")
+        if peer == local.name:
+            raise LocalProtocolError(f"{peer} is our own name: a node does not connect to itself")
+        if local.is_dynamic and handshake_version < 6:
+            raise ValueError("a dynamic node needs handshake_version 6")
+        handshake = Handshake(
+            local,
+            State.AWAIT_STATUS,
+            peer=peer,
+            cookie=cookie,
+            challenge=challenge,
+            version=handshake_version,
+        )
+        connection = cls(handshake, now, length_bytes, tick_time, tick_intensity, setup_time, limits, none)
+        handshake.begin()
+        connection._take_step()
+        return connection
+
+    @classmethod
+    def acceptor(
+        cls,
+        local: LocalNode,
+        now: float,
+        *,
+        challenge: int | None = None,
+        length_bytes: int = 2,
+        tick_time: float = 60.0,
+        tick_intensity: int = 4,
+        setup_time: float = 7.0,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
+        none: Atom | None = None,
+    ) -> Self:
+        """The side that accepted the socket; the peer's name comes as `ConnectionRequested`.
+
+        The arguments are those of `initiator`; the cookie is given by `Accept`, both handshake versions are
+        spoken.
+        """
+        if local.is_dynamic:
+            raise ValueError("a dynamic node cannot be connected to")
+        handshake = Handshake(local, State.AWAIT_NAME, challenge=challenge)
+        return cls(handshake, now, length_bytes, tick_time, tick_intensity, setup_time, limits, none)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._state} peer={self.peer!r}>"
+
+    @property
+    def state(self) -> State:
+        """Where the connection is."""
+        return self._state
+
+    @property
+    def peer(self) -> str:
+        """The other node's name; empty while an acceptor has not been told it."""
+        return self._handshake.peer
+
+    @property
+    def flags(self) -> DistFlags:
+        """What both sides offer; nothing before `Connected`."""
+        return self._handshake.flags if self._outgoing is not None else NO_FLAGS
+
+    @property
+    def bytes_pending(self) -> int:
+        """How much the next `data_to_send` will return."""
+        return self._pending
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes from the peer, split in any way. Never raises for them: see `Closed.error`."""
+        if self._state is State.CLOSED:
+            return
+        self._framing.feed(data)
+        self._read()
+
+    def receive_eof(self) -> None:
+        """The peer closed the socket, or it broke."""
+        if self._state is State.AWAIT_ACK:
+            # OTP closes without a word when our digest is wrong, and hardly ever for anything else at this
+            # point.
+            self._close(
+                "cookie_mismatch",
+                f"cookie mismatch with {self.peer}, most likely: it closed the connection on our digest",
+            )
+        elif self._state is State.CONNECTED:
+            unread = self._framing.unread_bytes
+            inside = f", {unread} bytes into a packet" if unread else ""
+            self._close("connection_closed", f"{self.peer} closed the connection{inside}")
+        else:
+            who = self.peer or "a peer"
+            self._close(
+                "connection_closed", f"{who} closed the connection during the handshake ({self._state})"
+            )
+
+    def events(self) -> list[Event]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def send(self, message: ControlMessage | Command, payload: Term = None) -> None:
+        """Send a control message, in the newest form the peer understands; or answer a handshake's question.
+
+        Args:
+            message: The message, or `Accept`, `Refuse`, `AnswerAlive`.
+            payload: The term that follows, where the message's class says `has_payload`.
+
+        Raises:
+            LocalProtocolError: Not allowed now, not negotiated, or malformed. Nothing was sent.
+            etf_codec.EncodeError: A term has no external form. Nothing was sent.
+        """
+        if isinstance(message, Accept | Refuse | AnswerAlive):
+            self._handshake_command(message)
+            return
+        if self._state is not State.CONNECTED or self._outgoing is None or self._ticker is None:
+            raise LocalProtocolError(
+                f"{type(message).__name__} cannot be sent: the connection is {self._state}"
+            )
+        buffers = self._outgoing.send(message, payload)
+        self._out += buffers
+        for buffer in buffers:
+            self._pending += len(buffer)
+        self._ticker.written = True
+
+    def data_to_send(self) -> list[Buffer]:
+        """What to write, in order; empty when there is nothing. Large payloads are the caller's own bytes."""
+        out, self._out = self._out, []
+        self._pending = 0
+        return out
+
+    def deadline(self) -> float | None:
+        """When `handle_time` must be called at the latest; None once closed."""
+        if self._state is State.CLOSED:
+            return None
+        if self._ticker is None or self._incoming is None:
+            return min(self._setup_due, self._setup_cap)
+        aged = self._incoming.fragments.deadline()
+        return self._ticker.due if aged is None else min(self._ticker.due, aged)
+
+    def handle_time(self, now: float) -> None:
+        """Time has passed: send a tick, give up a silent peer or a slow handshake, if one of them is due."""
+        self._now = now
+        if self._state is State.CLOSED:
+            return
+        if self._ticker is None or self._incoming is None:
+            self._check_setup(now)
+            return
+        tick, gone = self._ticker.check(now, pending=bool(self._out))
+        if gone:
+            self._close("net_tick_timeout", f"nothing from {self.peer} for {self._tick_time:g} seconds")
+            return
+        if tick:
+            self._out.append(TICK)
+            self._pending += len(TICK)
+        try:
+            self._incoming.handle_time(now)
+        except RemoteProtocolError as error:
+            self._fail(error)
+
+    def pause_reading(self) -> None:
+        """We stop reading for a while (back-pressure): silence does not count against the peer."""
+        if self._ticker is not None:
+            self._ticker.paused = True
+
+    def resume_reading(self) -> None:
+        """We read again."""
+        if self._ticker is not None:
+            self._ticker.paused = False
+
+    def close(self) -> None:
+        """End the connection. What was sent before is still returned by `data_to_send`."""
+        self._close("disconnect", f"connection to {self.peer or 'a peer'} closed by us")
+
+    def _read(self) -> None:
+        try:
+            if self._incoming is None:
+                self._read_handshake()
+            if self._incoming is not None and self._ticker is not None:
+                self._ticker.read = True
+                self._read_messages(self._incoming)
+        except RemoteProtocolError as error:
+            self._fail(error)
+
+    def _read_handshake(self) -> None:
+        """Packets until the handshake is over, or asks us: then the peer's bytes wait for the answer."""
+        if self._state not in ASKING:
+            for packet in self._framing.packets():
+                self._handshake.receive(packet)
+                self._take_step()
+                if self._state in PAUSING:
+                    break
+        if self._state in ASKING and self._framing.unread_bytes > self._limits.max_handshake_bytes:
+            raise RemoteProtocolError("handshake: the peer goes on before it was answered")
+
+    def _read_messages(self, incoming: Incoming) -> None:
+        receive = incoming.receive
+        report = self._events.append
+        for packet in self._framing.packets():
+            if packet:
+                received = receive(packet)
+                if received is not None:
+                    report(received)
+            else:
+                report(TICKED)
+
+    def _handshake_command(self, command: Command) -> None:
+        if self._state is State.CLOSED:
+            raise LocalProtocolError(f"{type(command).__name__} is not allowed: the connection is closed")
+        self._handshake.command(command)
+        self._take_step()
+        if self.state is not State.CLOSED:
+            self._read()
+
+    def _take_step(self) -> None:
+        """Carry out what a step of the handshake decided."""
+        handshake = self._handshake
+        prefix = LENGTHS[self._framing.length_bytes]
+        for packet in handshake.outgoing:
+            self._out.append(prefix.pack(len(packet)) + packet)
+            self._pending += prefix.size + len(packet)
+        handshake.outgoing.clear()
+        self._events += handshake.events
+        handshake.events.clear()
+        self._stepped = True
+        self._state = handshake.state
+        if self._state is State.CONNECTED:
+            self._begin_messages(handshake.flags)
+
+    def _begin_messages(self, flags: DistFlags) -> None:
+        limits = self._limits
+        self._framing.length_bytes = CONNECTED_LENGTH_BYTES
+        fragments = DistFlags.FRAGMENTS in flags
+        self._framing.max_packet_bytes = limits.max_frame_bytes if fragments else limits.max_message_bytes
+        self._incoming = Incoming(self.peer, flags, limits, self._none)
+        self._incoming.handle_time(self._now)
+        self._outgoing = Outgoing(flags, limits, self._none)
+        hidden = DistFlags.PUBLISHED not in flags
+        self._ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
+
+    def _check_setup(self, now: float) -> None:
+        if now < self._setup_due and now < self._setup_cap:
+            return
+        if self._stepped and now < self._setup_cap:
+            self._stepped = False
+            self._setup_due = now + self._setup_time
+            return
+        who = self.peer or "a peer"
+        self._close("setup_timeout", f"{who} was too slow in the handshake ({self._state})")
+
+    def _fail(self, error: ProtocolError) -> None:
+        self._close("protocol_error", f"{self.peer or 'a peer'} broke the protocol: {error}", error)
+
+    def _close(self, reason: str, text: str, error: ProtocolError | None = None) -> None:
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        self._events.append(Closed(reason, text, error))
+        if self._incoming is not None:
+            self._incoming.fragments.clear()

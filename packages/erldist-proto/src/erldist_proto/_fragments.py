@@ -1,0 +1,132 @@
+"""Messages in several frames (ERTS: External Term Format, Distribution Header for fragmented messages).
+
+The first fragment carries the header, the whole control message and the beginning of the payload; the others
+only more of the payload. Their numbers count down to 1. Fragments of different sequences may interleave.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final
+
+from erldist_proto._control import ControlMessage
+from erldist_proto._dist_header import Refs
+from erldist_proto._errors import RemoteProtocolError
+from erldist_proto._limits import ConnectionLimits
+
+FRAGMENT_BYTES: Final = 64 * 1024
+"""What OTP puts into one fragment."""
+
+FRAGMENT_IDS: Final = Struct(">QQ")
+FIRST_FRAGMENT: Final = Struct(">BBQQ")
+
+PART_OVERHEAD_BYTES: Final = 256
+"""What a part costs beside its bytes, so that a peer cannot hide memory in very many tiny ones."""
+
+Buffer = bytes | memoryview
+
+
+class Sequence:
+    """A message that is arriving in fragments."""
+
+    __slots__ = ("left", "message", "opened_at", "parts", "payload_bytes", "refs")
+
+    def __init__(self, message: ControlMessage, refs: Refs, left: int, opened_at: float) -> None:
+        self.message = message
+        self.refs = refs
+        self.left = left
+        self.opened_at = opened_at
+        self.parts: list[Buffer] = []
+        self.payload_bytes = 0
+
+    def payload(self) -> bytes:
+        """The payload's bytes, in one piece."""
+        return b"".join(self.parts)
+
+
+class Fragments:
+    """The messages that are arriving in fragments, within the limits."""
+
+    __slots__ = ("_held", "_limits", "_sequences")
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._sequences: dict[int, Sequence] = {}
+        self._held = 0
+
+    def open(self, sequence_id: int, sequence: Sequence, part: Buffer) -> Sequence | None:
+        """A first fragment arrived; `left` is its own number. Returns the sequence if that is all of it."""
+        if not sequence.left:
+            raise RemoteProtocolError("first fragment with the number 0")
+        if sequence_id in self._sequences:
+            raise RemoteProtocolError(f"first fragment of sequence {sequence_id}, which has begun already")
+        if len(self._sequences) >= self._limits.max_open_fragments:
+            raise RemoteProtocolError(
+                f"more than {self._limits.max_open_fragments} unfinished fragmented messages"
+            )
+        self._sequences[sequence_id] = sequence
+        return self._add(sequence_id, sequence, part)
+
+    def proceed(self, sequence_id: int, fragment_id: int, part: Buffer) -> Sequence | None:
+        """A continuation arrived. Returns the sequence if it was the last."""
+        sequence = self._sequences.get(sequence_id)
+        if sequence is None:
+            raise RemoteProtocolError(f"fragment of sequence {sequence_id}, which has not begun")
+        if fragment_id != sequence.left:
+            raise RemoteProtocolError(
+                f"fragment {fragment_id} of sequence {sequence_id}, {sequence.left} was due"
+            )
+        return self._add(sequence_id, sequence, part)
+
+    def deadline(self) -> float | None:
+        """When the oldest unfinished message is too old."""
+        for sequence in self._sequences.values():
+            return sequence.opened_at + self._limits.max_fragment_age
+        return None
+
+    def clear(self) -> None:
+        """Forget all of it: the connection is over."""
+        self._sequences.clear()
+        self._held = 0
+
+    def _add(self, sequence_id: int, sequence: Sequence, part: Buffer) -> Sequence | None:
+        sequence.payload_bytes += len(part)
+        if sequence.payload_bytes > self._limits.max_message_bytes:
+            raise RemoteProtocolError(
+                f"fragmented message of more than {self._limits.max_message_bytes} bytes"
+            )
+        self._held += len(part) + PART_OVERHEAD_BYTES
+        if self._held > self._limits.max_fragment_bytes:
+            raise RemoteProtocolError(
+                f"unfinished messages of more than {self._limits.max_fragment_bytes} bytes"
+            )
+        sequence.parts.append(_owned(part))
+        sequence.left -= 1
+        if sequence.left:
+            return None
+        del self._sequences[sequence_id]
+        self._held -= sequence.payload_bytes + len(sequence.parts) * PART_OVERHEAD_BYTES
+        return sequence
+
+
+def _owned(part: Buffer) -> Buffer:
+    """A view keeps the whole read alive; where it is a small share of that, a copy holds less."""
+    if isinstance(part, memoryview) and 2 * len(part) < memoryview(part.obj).nbytes:
+        return bytes(part)
+    return part
+
+
+def cut(pieces: list[Buffer], first_bytes: int) -> Iterator[list[Buffer]]:
+    """The pieces in portions of `first_bytes`, then FRAGMENT_BYTES each, without copying."""
+    room = first_bytes
+    portion: list[Buffer] = []
+    for piece in pieces:
+        view = memoryview(piece)
+        while len(view) > room:
+            portion.append(view[:room])
+            yield portion
+            view, portion, room = view[room:], [], FRAGMENT_BYTES
+        if len(view):
+            portion.append(view)
+            room -= len(view)
+    if portion:
+        yield portion

@@ -1,0 +1,95 @@
+"""Packets: a length, then that many bytes; two bytes of length while shaking hands, four afterwards.
+
+TLS distribution uses four in both phases. An empty packet is a tick.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final
+
+from erldist_proto._errors import RemoteProtocolError
+
+LENGTHS: Final = {2: Struct(">H"), 4: Struct(">I")}
+TICK: Final = b"\0\0\0\0"
+
+COPY_BELOW_BYTES: Final = 4096
+"""Smaller packets are cut out as bytes: they decode quicker than a view, and the copy costs little."""
+
+
+class Framing:
+    """Cuts what was received into packets, all complete ones of a read in one pass, and linear in any split.
+
+    `length_bytes` and `max_packet_bytes` may be changed between two packets: that is how a handshake ends.
+    """
+
+    __slots__ = ("_chunks", "_data", "_held", "_offset", "_wanted", "length_bytes", "max_packet_bytes")
+
+    def __init__(self, length_bytes: int, max_packet_bytes: int) -> None:
+        self.length_bytes = length_bytes
+        self.max_packet_bytes = max_packet_bytes
+        self._data = b""
+        self._offset = 0
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._wanted = 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """Received and not yet given out as a packet."""
+        return self._held if self._chunks else len(self._data) - self._offset
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Add what was read. Mutable buffers are copied, so the caller may use them again."""
+        if not isinstance(data, bytes):
+            data = bytes(data)
+        if self._offset < len(self._data):
+            self._chunks.append(self._data[self._offset :])
+            self._held = len(self._chunks[0])
+            self._data, self._offset = b"", 0
+        if self._chunks:
+            self._chunks.append(data)
+            self._held += len(data)
+            if self._held < self._wanted:
+                return
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        self._data, self._offset = data, 0
+
+    def packets(self) -> Iterator[bytes | memoryview]:
+        """The complete packets, in order. May be left at any packet and asked for again.
+
+        Raises:
+            RemoteProtocolError: A packet announces more than `max_packet_bytes`.
+        """
+        data = self._data
+        view = None
+        size = len(data)
+        while True:
+            width = self.length_bytes
+            start = self._offset + width
+            if start > size:
+                self._wanted = width
+                return
+            (length,) = LENGTHS[width].unpack_from(data, self._offset)
+            if length > self.max_packet_bytes:
+                raise RemoteProtocolError(self._too_long(length))
+            end = start + length
+            if end > size:
+                self._wanted = width + length
+                return
+            self._offset = end
+            if length < COPY_BELOW_BYTES:
+                yield data[start:end]
+            else:
+                if view is None:
+                    view = memoryview(data)
+                yield view[start:end]
+
+    def _too_long(self, length: int) -> str:
+        text = f"packet of {length} bytes, at most {self.max_packet_bytes} are allowed here"
+        prefix = self._data[self._offset : self._offset + self.length_bytes]
+        if prefix.isalpha():
+            text += f": it begins with {prefix!r}, so the other side speaks another protocol"
+        elif prefix.startswith(b"\x16\x03"):
+            text += ": the other side speaks TLS, and this connection does not"
+        return text

@@ -1,0 +1,133 @@
+"""From a packet to a control message: the three payload forms, once the connection is up."""
+
+from typing import Final
+
+from etf_codec import Atom, EtfError, Term, decode_bare
+
+from erldist_proto._control import ControlMessage, parse
+from erldist_proto._dist_header import NO_REFS, IncomingAtoms, Refs
+from erldist_proto._errors import RemoteProtocolError
+from erldist_proto._events import Received
+from erldist_proto._flags import DistFlags
+from erldist_proto._fragments import FRAGMENT_IDS, Buffer, Fragments, Sequence
+from erldist_proto._limits import ConnectionLimits
+
+VERSION_MAGIC: Final = 131
+PASS_THROUGH: Final = 112
+DIST_HEADER: Final = 68
+FIRST_FRAGMENT: Final = 69
+NEXT_FRAGMENT: Final = 70
+
+HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
+"""With either of these, messages carry a header; with neither they are passed through."""
+
+
+class Incoming:
+    """Reads what a connected peer sends: keeps its atom cache and its unfinished messages."""
+
+    __slots__ = ("_atoms", "_has_header", "_limits", "_none", "_now", "_peer", "_terms", "fragments")
+
+    def __init__(self, peer: str, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
+        self._peer = peer
+        self._has_header = bool(flags & HEADER_MODES)
+        self._atoms = IncomingAtoms()
+        self._terms = limits.terms
+        self._none = none
+        self._limits = limits
+        self._now = 0.0
+        self.fragments = Fragments(limits)
+
+    def handle_time(self, now: float) -> None:
+        """Take the time that fragments are dated with; a message incomplete for too long is an error."""
+        self._now = now
+        deadline = self.fragments.deadline()
+        if deadline is not None and now >= deadline:
+            raise RemoteProtocolError(
+                f"fragmented message unfinished after {self._limits.max_fragment_age:g} seconds"
+            )
+
+    def receive(self, packet: Buffer) -> Received | None:
+        """The message that a packet completes, if any. The packet is not empty.
+
+        Raises:
+            RemoteProtocolError: It is no packet of the negotiated form, or holds what no node sends.
+        """
+        try:
+            if not self._has_header:
+                return self._pass_through(packet)
+            if packet[0] != VERSION_MAGIC or len(packet) < 2:
+                raise RemoteProtocolError(
+                    f"packet begins with {bytes(packet[:2])!r}, not with a distribution header"
+                )
+            form = packet[1]
+            if form == DIST_HEADER:
+                refs, offset = self._atoms.read(packet, 2)
+                message, offset = self._control(packet, offset, refs)
+                return self._with_payload(message, packet, offset, refs)
+            if form == FIRST_FRAGMENT:
+                return self._first_fragment(packet)
+            if form == NEXT_FRAGMENT:
+                return self._next_fragment(packet)
+        except EtfError as undecodable:
+            raise RemoteProtocolError(
+                f"corrupted external term from {self._peer}: {undecodable}"
+            ) from undecodable
+        raise RemoteProtocolError(f"packet of the unknown form {form}")
+
+    def _pass_through(self, packet: Buffer) -> Received:
+        if packet[0] != PASS_THROUGH:
+            raise RemoteProtocolError(
+                f"packet begins with {packet[0]}, but neither atom cache nor fragments are in use"
+            )
+        message, offset = self._control(packet, _after_magic(packet, 1), NO_REFS)
+        if message.has_payload:
+            offset = _after_magic(packet, offset)
+        return self._with_payload(message, packet, offset, NO_REFS)
+
+    def _control(self, packet: Buffer, offset: int, refs: Refs) -> tuple[ControlMessage, int]:
+        term, offset = decode_bare(packet, offset, atom_refs=refs, none=self._none, limits=self._terms)
+        message = parse(term)
+        if message.owned:
+            owner = getattr(message, message.owned)
+            if type(owner) is not Atom and owner.node != self._peer:
+                kind = type(message).__name__
+                raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
+        return message, offset
+
+    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Received:
+        payload: Term = None
+        if message.has_payload:
+            payload, offset = decode_bare(packet, offset, atom_refs=refs, none=self._none, limits=self._terms)
+        if offset != len(packet):
+            raise RemoteProtocolError(f"{len(packet) - offset} bytes too many after {type(message).__name__}")
+        return Received(message, payload)
+
+    def _first_fragment(self, packet: Buffer) -> Received | None:
+        sequence_id, fragment_id = _fragment_ids(packet)
+        refs, offset = self._atoms.read(packet, 2 + FRAGMENT_IDS.size)
+        message, offset = self._control(packet, offset, refs)
+        sequence = Sequence(message, refs, fragment_id, self._now)
+        return self._completed(self.fragments.open(sequence_id, sequence, packet[offset:]))
+
+    def _next_fragment(self, packet: Buffer) -> Received | None:
+        sequence_id, fragment_id = _fragment_ids(packet)
+        part = packet[2 + FRAGMENT_IDS.size :]
+        return self._completed(self.fragments.proceed(sequence_id, fragment_id, part))
+
+    def _completed(self, sequence: Sequence | None) -> Received | None:
+        if sequence is None:
+            return None
+        return self._with_payload(sequence.message, sequence.payload(), 0, sequence.refs)
+
+
+def _after_magic(packet: Buffer, offset: int) -> int:
+    if offset >= len(packet) or packet[offset] != VERSION_MAGIC:
+        raise RemoteProtocolError("a term that is passed through does not begin with 131")
+    return offset + 1
+
+
+def _fragment_ids(packet: Buffer) -> tuple[int, int]:
+    if len(packet) < 2 + FRAGMENT_IDS.size:
+        raise RemoteProtocolError("fragment header ends too early")
+    sequence_id, fragment_id = FRAGMENT_IDS.unpack_from(packet, 2)
+    return sequence_id, fragment_id

@@ -1,0 +1,42 @@
+"""How much a peer may make us hold: every limit named, with its reason."""
+
+from dataclasses import dataclass
+
+from etf_codec import Limits
+
+MIB = 1024 * 1024
+
+HANDSHAKE_TIME_CAP = 30.0
+"""Seconds a whole handshake may last: a bound on each step alone adds up, step by step."""
+
+
+TERM_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What one connection accepts. Breaking a limit closes the connection with a reason that names it.
+
+    Sizes are in bytes, times in seconds.
+    """
+
+    max_handshake_bytes: int = 1024
+    """One handshake packet. The largest legal one carries a node name of 255 characters, about 270 bytes."""
+
+    max_frame_bytes: int = 16 * MIB
+    """One frame, when FRAGMENTS is negotiated: OTP cuts at 64 KiB, so anything near this is no node."""
+
+    max_message_bytes: int = 64 * MIB
+    """One message, in one frame (without FRAGMENTS) or reassembled. Also holds for what we send."""
+
+    max_open_fragments: int = 1024
+    """Messages that have begun to arrive and are not complete; OTP opens one for each sending process."""
+
+    max_fragment_bytes: int = 128 * MIB
+    """What all incomplete messages together may hold, with a fixed overhead for each part."""
+
+    max_fragment_age: float = 300.0
+    """How long a message may stay incomplete."""
+
+    terms: Limits = TERM_LIMITS
+    """What one term may hold; see `etf_codec.Limits`."""

@@ -1,0 +1,133 @@
+"""From a control message to the buffers of its frames, once the connection is up."""
+
+from struct import Struct
+from typing import Final
+
+from etf_codec import Atom, Term, encode_bare
+
+from erldist_proto._control import ControlMessage, serialize
+from erldist_proto._dist_header import MAX_REFS, InlineAtoms, MessageRefs, OutgoingAtoms
+from erldist_proto._errors import LocalProtocolError
+from erldist_proto._flags import DistFlags
+from erldist_proto._fragments import FRAGMENT_BYTES, Buffer, cut
+from erldist_proto._limits import ConnectionLimits
+from erldist_proto._variants import conversions
+
+MESSAGE_START: Final = Struct(">IBB")
+FRAGMENT_START: Final = Struct(">IBBQQ")
+VERSION_MAGIC: Final = 131
+DIST_HEADER: Final = 68
+FIRST_FRAGMENT: Final = 69
+NEXT_FRAGMENT: Final = 70
+PASS_THROUGH: Final = 112
+NO_ATOMS: Final = b"\0"
+
+
+class Outgoing:
+    """Writes what we send to a connected peer, in the newest form it understands; keeps our atom cache."""
+
+    __slots__ = (
+        "_atoms",
+        "_conversions",
+        "_fragments",
+        "_inline",
+        "_legacy",
+        "_limits",
+        "_none",
+        "_sequence",
+    )
+
+    def __init__(self, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
+        self._atoms = OutgoingAtoms() if DistFlags.DIST_HDR_ATOM_CACHE in flags else None
+        self._fragments = DistFlags.FRAGMENTS in flags
+        self._legacy = DistFlags.BIG_CREATION not in flags
+        self._conversions = conversions(flags)
+        self._inline = InlineAtoms()
+        self._limits = limits
+        self._none = none
+        self._sequence = 0
+
+    def send(self, message: ControlMessage, payload: Term) -> list[Buffer]:
+        """The buffers to write for a message; none where this peer must not be told.
+
+        The atom cache changes only when the whole message has been encoded, so an error leaves no trace.
+
+        Raises:
+            LocalProtocolError: The message breaks a rule, was not negotiated, or is too large.
+            etf_codec.EncodeError: The payload, or a term in the message, has no external form.
+        """
+        if type(message) in self._conversions:
+            converted = self._convert(message, payload)
+            if converted is None:
+                return []
+            message, payload = converted
+        if message.has_payload:
+            terms: tuple[Term, ...] = (serialize(message), payload)
+        elif payload is None:
+            terms = (serialize(message),)
+        else:
+            raise LocalProtocolError(f"{type(message).__name__} has no payload")
+        if self._atoms is None and not self._fragments:
+            return self._pass_through(terms)
+        refs = self._inline if self._atoms is None else MessageRefs()
+        pieces = self._encode(terms, refs)
+        size = self._checked_size(pieces)
+        if size > FRAGMENT_BYTES and self._fragments and message.has_payload:
+            control_bytes = sum(map(len, self._encode(terms[:1], refs)))
+            return self._in_fragments(refs, pieces, max(control_bytes, FRAGMENT_BYTES))
+        header = self._header(refs)
+        start = MESSAGE_START.pack(2 + len(header) + size, VERSION_MAGIC, DIST_HEADER)
+        if len(pieces) == 1:
+            return [b"".join((start, header, pieces[0]))]
+        return [start + header, *pieces]
+
+    def _convert(self, message: ControlMessage, payload: Term) -> tuple[ControlMessage, Term] | None:
+        """What to send in the message's place; one conversion may lead to another."""
+        while (convert := self._conversions.get(type(message))) is not None:
+            converted = convert(message, payload)
+            if converted is None or converted[0] is message:
+                return converted
+            message, payload = converted
+        return message, payload
+
+    def _encode(self, terms: tuple[Term, ...], refs: dict[Atom, bytes]) -> list[Buffer]:
+        pieces: list[Buffer] = encode_bare(
+            terms, refs, none=self._none, limits=self._limits.terms, legacy_identifiers=self._legacy
+        )
+        return pieces
+
+    def _header(self, refs: dict[Atom, bytes]) -> bytes:
+        if self._atoms is None:
+            return NO_ATOMS
+        atoms = tuple(refs)
+        return self._atoms.header(atoms if len(atoms) <= MAX_REFS else atoms[:MAX_REFS])
+
+    def _checked_size(self, pieces: list[Buffer]) -> int:
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+        if size > self._limits.max_message_bytes:
+            raise LocalProtocolError(
+                f"message of {size} bytes, max_message_bytes is {self._limits.max_message_bytes}: "
+                "raise that limit on both nodes, or send less at once"
+            )
+        return size
+
+    def _in_fragments(self, refs: dict[Atom, bytes], pieces: list[Buffer], first_bytes: int) -> list[Buffer]:
+        """The message cut up; the whole control message must be in the first fragment."""
+        portions = list(cut(pieces, first_bytes))
+        header = self._header(refs)
+        self._sequence += 1
+        buffers: list[Buffer] = []
+        form = FIRST_FRAGMENT
+        for left, portion in zip(range(len(portions), 0, -1), portions, strict=True):
+            length = FRAGMENT_START.size - 4 + len(header) + sum(map(len, portion))
+            buffers.append(FRAGMENT_START.pack(length, VERSION_MAGIC, form, self._sequence, left) + header)
+            buffers += portion
+            form, header = NEXT_FRAGMENT, b""
+        return buffers
+
+    def _pass_through(self, terms: tuple[Term, ...]) -> list[Buffer]:
+        """Type 112, then each term with its version magic."""
+        control, *payload = (self._encode((term,), self._inline) for term in terms)
+        pieces = [*control, *(piece for term in payload for piece in (b"\x83", *term))]
+        size = self._checked_size(pieces)
+        return [MESSAGE_START.pack(2 + size, PASS_THROUGH, VERSION_MAGIC), *pieces]
