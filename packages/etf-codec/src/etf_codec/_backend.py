@@ -1,7 +1,7 @@
 """Which codec runs: the pure Python one, or the native one of the package etf-codec-native.
 
-The environment variable ETF_CODEC_IMPL forces one: `python` or `native`. Without it the native one runs if it is
-installed. Both share the classes and errors of this package and give the same results.
+The environment variable ETF_CODEC_IMPL forces one: `python` or `native`. Without it the native one runs if
+it is installed. Both share the classes and errors of this package and give the same results.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from . import _decoder, _encoder
 
-# Changes whenever the six functions below, or the classes they share, change in a way the native code must follow.
+# Changes whenever the six functions below, or the classes they share, change so that native code must follow.
 SEAM_VERSION: Final = 1
 
 _NATIVE: Final = "etf_codec_native"
@@ -34,13 +34,11 @@ def _native() -> ModuleType | None:
         if error.name != _NATIVE:
             raise
         if wanted == "native":
-            raise ImportError(
-                "ETF_CODEC_IMPL=native, but it is not installed: pip install etf-codec[native]"
-            ) from None
+            raise ImportError("ETF_CODEC_IMPL=native needs: pip install etf-codec[native]") from None
         return None
     if module.SEAM_VERSION != SEAM_VERSION:
         raise ImportError(
-            f"etf-codec-native has seam version {module.SEAM_VERSION}, etf-codec {SEAM_VERSION}: upgrade the older one"
+            f"etf-codec-native is of seam {module.SEAM_VERSION}, etf-codec of {SEAM_VERSION}: upgrade the older"
         )
     return module
 

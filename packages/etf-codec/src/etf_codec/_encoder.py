@@ -14,8 +14,8 @@ from ._writer import Writing, u8_u32
 
 Parts: TypeAlias = list[bytes | memoryview]
 
-# From this size on a binary stays a piece of its own: below it, copying is cheaper than one more buffer on the
-# way to the socket.
+# From this size on a binary stays a piece of its own: below it, copying is cheaper than one more buffer on
+# the way to the socket.
 LARGE_BYTES: Final = 16 * 1024
 
 _VERSION: Final = tags.VERSION.to_bytes()
@@ -34,7 +34,7 @@ def encode(
     """Write a term, as `term_to_binary/2` does.
 
     Args:
-        term: What to write. Subclasses count as their base: a NamedTuple as a tuple, an IntEnum as an integer.
+        term: What to write. Subclasses count as their base: a NamedTuple as a tuple, an IntEnum as an int.
         compressed: Whether to compress, or the zlib level 0-9. Kept plain if that is not smaller.
         deterministic: Write map keys in Erlang's order, so that equal terms give equal bytes.
         none: The atom that `None` stands for, such as `Atom("nil")`; without it `None` is an error.
@@ -42,7 +42,7 @@ def encode(
         limits: Bounds on what to write.
 
     Raises:
-        EncodeError: Something in it has no external form, or is too much for the limits; its `path` says where.
+        EncodeError: Something has no external form, or is too much for the limits; `path` says where.
         ValueError: `compressed` is not a zlib level.
     """
     pieces: list[Any] = [_VERSION]
@@ -110,8 +110,8 @@ def encode_bare(
 
     Args:
         terms: One term after the other: a control message, and its payload.
-        atom_refs: How each atom is written, those in identifiers included; a `dict` with `__missing__` may hand
-            out cache references as atoms come up. `None` writes all atoms in full.
+        atom_refs: How each atom is written, those in identifiers included; a `dict` with `__missing__` may
+            hand out cache references as atoms come up. `None` writes all atoms in full.
         none: As for `encode`.
         legacy_identifiers: As for `encode`.
         limits: As for `encode`, for each term; `max_bytes` for all together.

@@ -76,7 +76,7 @@ _DIRECT: Final[dict[type, Callable[[Any], Any]]] = {
     Atom: attrgetter("name"),
     bytes: bytes,
     int: int,
-    str: str.encode,
+    str: lambda text: text.encode("utf-8", "surrogatepass"),
 }
 
 
@@ -126,10 +126,11 @@ def in_term_order(pairs: Iterable[tuple[Term, Term]]) -> list[tuple[Term, Term]]
     """
     entries = list(pairs)
     kinds = {type(key) for key, _ in entries}
-    direct = _DIRECT.get(kinds.pop()) if len(kinds) == 1 else None
-    if direct is not None:
-        try:
-            return sorted(entries, key=lambda entry: direct(entry[0]))
-        except UnicodeEncodeError:
-            raise EncodeError("text with a lone surrogate is not UTF-8") from None
-    return sorted(entries, key=cmp_to_key(lambda one, other: compare(one[0], other[0])))
+    if len(kinds) == 1 and not kinds.isdisjoint(_DIRECT):
+        direct = _DIRECT[kinds.pop()]
+        return sorted(entries, key=lambda entry: direct(entry[0]))
+    return sorted(entries, key=cmp_to_key(_compare_entries))
+
+
+def _compare_entries(left: tuple[Term, Term], right: tuple[Term, Term]) -> int:
+    return compare(left[0], right[0])

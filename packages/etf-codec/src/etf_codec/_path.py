@@ -31,7 +31,7 @@ def _short(key: Any) -> str:
 
 
 def locate(root: Any, culprit: object, depth: int) -> str:
-    """The subscripts from `root` to the first `culprit` that stands `depth` containers deep; "" if none does."""
+    """The subscripts from `root` to the first `culprit` that is `depth` containers deep; "" if none is."""
     path: list[str] = []
     stack: list[Iterator[tuple[str, Any]]] = []
     pending: Iterator[tuple[str, Any]] = iter((("", root),))

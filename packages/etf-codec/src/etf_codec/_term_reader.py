@@ -1,7 +1,7 @@
 """The loop that reads terms: with a stack of its own, so that no input exhausts Python's.
 
-It knows the tags that messages are made of; the rest is in `READERS`. Every count is checked against the bytes
-that are left before anything of that size is made.
+It knows the tags that messages are made of; the rest is in `READERS`. Every count is checked against the
+bytes that are left before anything of that size is made.
 """
 
 import struct

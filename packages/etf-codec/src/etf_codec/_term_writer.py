@@ -1,6 +1,4 @@
-"""The loop that writes terms: with a stack of its own, so that no value, not even one within itself,
-exhausts Python's.
-"""
+"""The loop that writes terms: with a stack of its own, so that no value, even in itself, exhausts Python's."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +31,7 @@ from ._writer import (
 
 Pieces = list[Any]
 
-# What `write_list` may do in one step; shorter lists of floats are as quick one by one.
+# Shorter lists of floats are as quick one by one.
 _FLOATS_FROM: Final = 8
 _STRING_MAX: Final = 65535
 
@@ -147,11 +145,10 @@ def _open_list(item: list[Term], writing: Writing, wires: AtomWires, pieces: Pie
         pieces.append(b"j")
         return 0, ()
     pieces.append(u8_u32(tags.LIST_EXT, count))
-    if first is float and count >= _FLOATS_FROM and set(map(type, item)) == {float}:
-        if isfinite(sum(item)) or all(map(isfinite, item)):
-            pieces.append(_floats(item))
-            pieces.append(b"j")
-            return 0, ()
+    if first is float and count >= _FLOATS_FROM and set(map(type, item)) == {float} and _all_finite(item):
+        pieces.append(_floats(item))
+        pieces.append(b"j")
+        return 0, ()
     return count, chain(item, _NIL)
 
 
@@ -160,6 +157,11 @@ def _integers(items: list[int], limits: Limits) -> bytes:
     if min(items) >= -0x8000_0000 and max(items) <= 0x7FFF_FFFF:
         return b"".join([small[item] if 0 <= item <= 255 else u8_i32(98, item) for item in items])
     return b"".join([integer_wire(item, limits) for item in items])
+
+
+def _all_finite(items: list[float]) -> bool:
+    # The sum shows it at once, unless finite items overflow it.
+    return isfinite(sum(items)) or all(map(isfinite, items))
 
 
 def _floats(items: list[float]) -> bytes:
@@ -197,7 +199,7 @@ _PLAIN_KEYS: Final = frozenset({Atom, bytes, str, int})
 
 
 def _check_keys(keys: Iterable[Term], writing: Writing) -> None:
-    """Refuse keys that are two in Python and one in Erlang, `"a"` and `b"a"`: no node would take such a map."""
+    """Refuse keys that are two in Python and one in Erlang, `"a"` and `b"a"`: no node takes such a map."""
     keys = list(keys)
     try:
         distinct = {exact(writing.none if key is None else key) for key in keys}
@@ -222,20 +224,21 @@ def _open_fun(item: Fun, writing: Writing, wires: AtomWires, pieces: Pieces) -> 
     if item.wire is not None and wires is None and not writing.deterministic:
         pieces.append(item.wire)
         return 0, ()
-    body: Pieces = []
-    inner = Writing(writing.limits, writing.none, writing.deterministic, writing.legacy_identifiers)
-    for term in (item.module, item.old_index, item.old_uniq, item.pid, *item.free):
-        write_term(term, inner, wires, body)
-    rest = b"".join(body)
     try:
         head = item.arity.to_bytes() + item.uniq.rjust(16, b"\0") + item.index.to_bytes(4)
     except (OverflowError, AttributeError):
-        raise EncodeError(
-            "a Fun has an arity of 8 bits, a uniq of 16 bytes and an index of 32 bits"
-        ) from None
-    size = 4 + len(head) + 4 + len(rest)
-    pieces.append(u8_u32(tags.NEW_FUN_EXT, size) + head + len(item.free).to_bytes(4) + rest)
-    return 0, ()
+        raise EncodeError("a Fun has an arity of 8 bits, a uniq of 16 bytes, an index of 32 bits") from None
+    count = len(item.free)
+    pieces.append(b"")
+    return 4 + count, _fun_elements(item, head + count.to_bytes(4), pieces, len(pieces) - 1)
+
+
+def _fun_elements(item: Fun, head: bytes, pieces: Pieces, place: int) -> Iterator[Term]:
+    """The terms in a fun; and when they are written, its size, which comes first."""
+    yield from (item.module, item.old_index, item.old_uniq, item.pid)
+    yield from item.free
+    size = 4 + len(head) + sum(map(len, pieces[place:]))
+    pieces[place] = u8_u32(tags.NEW_FUN_EXT, size) + head
 
 
 def _open_record(item: NativeRecord, writing: Writing, wires: AtomWires, pieces: Pieces) -> Opened:

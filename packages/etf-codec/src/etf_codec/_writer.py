@@ -164,9 +164,7 @@ def _port(value: Port, writing: Writing, wires: AtomWires) -> bytes:
             return b"x" + node + _v4_port_fields(value.id, value.creation)
         return b"Y" + node + _new_port_fields(value.id, value.creation)
     except (struct_error, TypeError):
-        raise EncodeError(
-            "a Port has an id of 64 bits (32 for old peers) and a creation of 32 bits"
-        ) from None
+        raise EncodeError("a Port has an id of 64 bits (32 for old peers), a creation of 32") from None
 
 
 _newer_reference_fields: Final = [Struct(">" + "I" * (1 + n)).pack for n in range(MAX_REFERENCE_WORDS + 1)]
@@ -196,9 +194,7 @@ def _export(value: Export, writing: Writing, wires: AtomWires) -> bytes:
 
 
 def _local(value: LocalTerm, writing: Writing, wires: AtomWires) -> NoReturn:
-    raise EncodeError(
-        "a LocalTerm is a whole term and never an element: only its own node knows where it ends"
-    )
+    raise EncodeError("a LocalTerm is a whole term, never an element: only its own node knows where it ends")
 
 
 WRITERS: Final[dict[type, Writer]] = {
