@@ -30,11 +30,36 @@ IMPURE: Final = WAITING | {"time", "random", "secrets", "logging"}
 
 # Everything else under src/ is pure: it takes bytes, time and chance as arguments.
 SHELL: Final = {
-    "epmd_server": {"__init__", "_server", "_client", "__main__"},
-    "otp_behaviors": {"__init__", "_runtime"},
+    "epmd_server": {"_listening", "_server", "_client", "_daemon", "__main__"},
+    "otp_behaviors": {"_log", "_task", "_runtime"},
     "ergo_node": {"*"},
 }
 PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers"}
+
+# The spine of each package, lowest first: a file never needs one further up, not even through others.
+SPINES: Final = {
+    "etf_codec": ("_errors", "_terms", "_reader", "_decoder", "_backend", "__main__"),
+    "erldist_proto": (
+        "_errors",
+        "_framing",
+        "_dist_header",
+        "_fragments",
+        "_handshake",
+        "_connection",
+        "testing",
+    ),
+    "epmd_server": ("_errors", "_messages", "_registry", "_session", "_server", "__main__"),
+    "otp_behaviors": (
+        "_reasons",
+        "_process_table",
+        "_kernel",
+        "_gen_call",
+        "_process",
+        "_gen_server",
+        "_supervisor",
+    ),
+    "ergo_node": ("_errors", "_identifiers", "_translate", "_connections", "_node", "cli"),
+}
 
 ASYNCIO_FILE: Final = "ergo_node._transport_asyncio"
 
@@ -72,7 +97,9 @@ def module_name(path: Path) -> str:
 
 
 SOURCES: Final = {module_name(path): path for path in sorted(ROOT.glob("packages/*/src/**/*.py"))}
-TREES: Final = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in SOURCES.items()}
+TREES: Final = {
+    module: ast.parse(path.read_text(encoding="utf-8"), str(path)) for module, path in SOURCES.items()
+}
 USERS: Final = [
     path
     for pattern in ("packages/*/tests/*.py", "tests-*/*.py", "examples/**/*.py", "benchmarks/**/*.py")
@@ -161,8 +188,8 @@ def hidden_imports(module: str, tree: ast.AST) -> list[str]:
     ]
 
 
-def cycles(trees: dict[str, ast.Module]) -> list[str]:
-    """Import cycles among these modules, type-only imports included."""
+def graph_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """Which of these modules imports which, type-only imports included."""
     graph: dict[str, set[str]] = {}
     for module, tree in trees.items():
         graph[module] = set()
@@ -170,12 +197,38 @@ def cycles(trees: dict[str, ast.Module]) -> list[str]:
             submodules = {f"{each.module}.{name}" for name in each.names} & trees.keys()
             graph[module] |= submodules or ({each.module} & trees.keys())
         graph[module] -= {module}
+    return graph
+
+
+def cycles(graph: dict[str, set[str]]) -> list[str]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         path = " -> ".join(reversed(error.args[1]))
         return [f"import cycle {path}: move what they share into a file below both"]
     return []
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen, waiting = set[str](), [start]
+    while waiting:
+        for each in graph.get(waiting.pop(), set()) - seen:
+            seen.add(each)
+            waiting.append(each)
+    return seen
+
+
+def upward_imports(graph: dict[str, set[str]], package: str, spine: tuple[str, ...]) -> list[str]:
+    complaints = []
+    for index, lower in enumerate(spine):
+        needed = reachable(graph, f"{package}.{lower}")
+        complaints += [
+            f"{package}.{lower} needs {package}.{upper}, which stands above it in SPINES: turn the dependency"
+            " round, or move the shared noun below both"
+            for upper in spine[index + 1 :]
+            if f"{package}.{upper}" in needed
+        ]
+    return complaints
 
 
 PER_FILE: Final = [impure_imports, event_loop_imports, undeclared_imports, private_imports, hidden_imports]
@@ -198,7 +251,13 @@ def test_users_import_public_names_only(path: Path) -> None:
 
 
 def test_no_import_cycles() -> None:
-    complaints = cycles(TREES)
+    complaints = cycles(graph_of(TREES))
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("package", SPINES)
+def test_imports_point_down(package: str) -> None:
+    complaints = upward_imports(graph_of(TREES), package, SPINES[package])
     assert not complaints, "\n".join(complaints)
 
 
@@ -244,7 +303,13 @@ def test_the_public_name_rule_can_fail() -> None:
     ],
 )
 def test_the_cycle_rule_can_fail(texts: dict[str, str]) -> None:
-    assert cycles({module: ast.parse(text) for module, text in texts.items()})
+    assert cycles(graph_of({module: ast.parse(text) for module, text in texts.items()}))
+
+
+def test_the_spine_rule_can_fail() -> None:
+    graph = {"p._low": {"p._between"}, "p._between": {"p._high"}, "p._high": set[str]()}
+    assert upward_imports(graph, "p", ("_low", "_high"))
+    assert not upward_imports(graph, "p", ("_high", "_low"))
 
 
 def test_a_chain_is_no_cycle() -> None:
@@ -254,4 +319,4 @@ def test_a_chain_is_no_cycle() -> None:
         "p._b": "import json",
         "p.testing": "from p import x",
     }
-    assert not cycles({module: ast.parse(text) for module, text in texts.items()})
+    assert not cycles(graph_of({module: ast.parse(text) for module, text in texts.items()}))

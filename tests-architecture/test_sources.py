@@ -82,28 +82,34 @@ REASON: Final = re.compile(r"\w{2,}\W+\w{2,}")
 
 
 def unexplained_hatches(path: Path, text: str) -> list[str]:
-    """`type: ignore`, `noqa` and `cast(` with no reason on their line or in the comment above."""
+    """`type: ignore`, `noqa` and typing's `cast(` with no reason on their line or in the comment above."""
     lines = text.splitlines()
-    found = []
+    hatches = [
+        (call.lineno, "cast", lines[call.lineno - 1].partition("#")[2]) for call in casts(ast.parse(text))
+    ]
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        row = token.start[0]
         if token.type == tokenize.COMMENT and (hatch := HATCH.search(token.string)):
-            reason = token.string[hatch.end() :]
-        elif token.type == tokenize.NAME and token.string == "cast" and calls_cast(lines[row - 1]):
-            reason = lines[row - 1].partition("#")[2]
-        else:
-            continue
-        above = lines[row - 2].strip() if row > 1 else ""
-        if not REASON.search(reason) and not (above.startswith("#") and REASON.search(above)):
-            found.append(
-                f"{path}:{row} `{token.string}` needs its reason: on the line after it, or in a comment above"
-            )
-    return found
+            hatches.append((token.start[0], hatch[0], token.string[hatch.end() :]))
+    return [
+        f"{path}:{row} `{hatch}` needs its reason: on the line after it, or in a comment above"
+        for row, hatch, reason in hatches
+        if not REASON.search(reason) and not is_reason_above(lines[: row - 1])
+    ]
 
 
-def calls_cast(line: str) -> bool:
-    """Whether a line calls typing's cast, and not a method such as `server.cast(`."""
-    return re.search(r"(?<![\w.])cast\(", line) is not None and not re.search(r"\bdef cast\(", line)
+def is_reason_above(lines: list[str]) -> bool:
+    return bool(lines) and lines[-1].strip().startswith("#") and REASON.search(lines[-1]) is not None
+
+
+def casts(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls of typing's cast, and not of a method or function of ours called `cast`."""
+    names = {"typing.cast"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "typing":
+            names |= {alias.asname or alias.name for alias in node.names if alias.name == "cast"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names:
+            yield node
 
 
 Rule = Callable[[Path, str], list[str]]
@@ -129,8 +135,8 @@ def test_files_keep_the_rules(path: Path, rule: Rule) -> None:
         (fixed_sleeps, "tests/test_a.py", "await anyio.sleep(delay)"),
         (unexplained_hatches, "src/a.py", "x = 1  # noqa: S104\n"),
         (unexplained_hatches, "src/a.py", "x = y()  # type: ignore[misc]\n"),
-        (unexplained_hatches, "src/a.py", "x = cast(int, y)\n"),
-        (unexplained_hatches, "src/a.py", "x = typed(cast(int, y))  # ok\n"),
+        (unexplained_hatches, "src/a.py", "from typing import cast\nx = cast(int, y)\n"),
+        (unexplained_hatches, "src/a.py", "import typing\nx = typed(typing.cast(int, y))  # ok\n"),
     ],
 )
 def test_each_rule_can_fail(rule: Rule, path: str, text: str) -> None:
@@ -150,7 +156,7 @@ def test_each_rule_can_fail(rule: Rule, path: str, text: str) -> None:
             "src/a.py",
             "# The stub says str, the code takes bytes.\nx = y()  # type: ignore[arg-type]\n",
         ),
-        (unexplained_hatches, "src/a.py", "await server.cast(message)\n"),
+        (unexplained_hatches, "src/a.py", "cast(kernel, to, message)\nserver.cast(message)\n"),
         (unexplained_hatches, "src/a.py", 'TEXT = "# noqa"\n'),
     ],
 )
