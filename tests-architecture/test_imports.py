@@ -26,7 +26,7 @@ OPTIONAL: Final = {
 }
 
 WAITING: Final = {"asyncio", "anyio", "trio", "socket", "ssl", "select", "selectors", "threading"}
-IMPURE: Final = WAITING | {"time", "random", "secrets", "logging"}
+IMPURE: Final = WAITING | {"time", "random", "logging"}
 
 # Everything else under src/ is pure: it takes bytes, time and chance as arguments.
 SHELL: Final = {

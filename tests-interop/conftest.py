@@ -1,17 +1,21 @@
 """Real Erlang peers for the tests: an EPMD of its own per test, and `erl` nodes that never outlive it."""
 
+import math
 import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
 import pytest
+from ergo_node import Node
 from erlang_peer import Erl, StartErl
+from etf_codec import Term
+from witness import StartWitness, Witness, Witnessed
 
 INSTALL_ERLANG = (
     "no `erl` on PATH: apt install erlang-base erlang-ssl erlang-runtime-tools elixir (Debian, Ubuntu),"
@@ -45,22 +49,13 @@ def erlang_code(erlang: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@pytest.fixture
-def epmd_port(erlang: None, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def epmd_port(erlang: None, free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of OTP's own `epmd`, started for this test; ERL_EPMD_PORT points our nodes to it as well."""
-    monkeypatch.setenv("ERL_EPMD_PORT", str(free_port))
-    epmd = subprocess.Popen(["epmd", "-port", str(free_port), "-address", "127.0.0.1"])
+    monkeypatch.setenv("ERL_EPMD_PORT", str(free_tcp_port))
+    epmd = subprocess.Popen(["epmd", "-port", str(free_tcp_port), "-address", "127.0.0.1"])
     try:
-        wait_until_listening(free_port)
-        yield free_port
+        wait_until_listening(free_tcp_port)
+        yield free_tcp_port
     finally:
         epmd.kill()
         epmd.wait(EPMD_DEADLINE)
@@ -106,3 +101,24 @@ async def start_erl(erlang_code: Path, epmd_port: int) -> AsyncIterator[StartErl
                     await erl.aclose()
     for erl in nodes:
         print(f"-- {erl.name}", *erl.output, sep="\n")
+
+
+@pytest.fixture
+async def node(epmd_port: int) -> AsyncIterator[Node]:
+    """Our node, known to the EPMD of the test."""
+    async with Node("py@127.0.0.1", cookie="secret") as node:
+        yield node
+
+
+@pytest.fixture
+async def start_witness(node: Node) -> AsyncIterator[StartWitness]:
+    """Starts processes on our node that report to the test."""
+    with ExitStack() as streams:
+
+        async def start(name: str | None = None) -> Witnessed:
+            told, messages = anyio.create_memory_object_stream[Term](math.inf)
+            streams.enter_context(told)
+            streams.enter_context(messages)
+            return Witnessed(await node.start(Witness, told, name=name), messages)
+
+        yield start

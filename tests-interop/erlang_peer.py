@@ -163,20 +163,22 @@ class Erl:
     async def stop(self) -> None:
         """The orderly way: `init:stop()`, then wait for the end."""
         await self.eval("init:stop()")
-        with anyio.fail_after(EVAL_TIMEOUT):
-            await self._process.wait()
+        await self._wait_for_the_end()
 
     async def kill(self) -> None:
         """`kill -9`: the node cannot say goodbye, its sockets are closed by the kernel."""
         if self._process.returncode is None:
             os.killpg(self._process.pid, signal.SIGKILL)
+        await self._wait_for_the_end()
+
+    async def _wait_for_the_end(self) -> None:
         with anyio.fail_after(EVAL_TIMEOUT):
             await self._process.wait()
+            await self._ended.wait()
 
     async def aclose(self) -> None:
         """Kill what still runs and close the pipes."""
         await self.kill()
-        await self._ended.wait()
         await self._process.aclose()
 
 
