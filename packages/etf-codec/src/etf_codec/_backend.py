@@ -38,7 +38,7 @@ def _native() -> ModuleType | None:
         return None
     if module.SEAM_VERSION != SEAM_VERSION:
         raise ImportError(
-            f"etf-codec-native is of seam {module.SEAM_VERSION}, etf-codec of {SEAM_VERSION}: upgrade the older"
+            f"etf-codec-native is of seam {module.SEAM_VERSION}, etf-codec of {SEAM_VERSION}: upgrade one"
         )
     return module
 

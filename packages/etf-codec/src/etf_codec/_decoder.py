@@ -75,6 +75,8 @@ def decode(
         LimitExceeded: The term is larger or deeper than the limits.
         DecodeError: The bytes are not a term, or something follows it.
     """
+    if len(data) == 3 and data[1] == 97 and data[0] == 131:
+        return data[2]
     view: Data
     if (
         isinstance(data, bytes)
@@ -85,17 +87,15 @@ def decode(
         and binaries == "bytes"
     ):
         reading, view = _DEFAULT_READING, data
+        size = len(data)
+        if size > 6 and data[1] == 109 and data[0] == 131 and u32(data, 2)[0] == size - 6 <= _COPY_BELOW:
+            return data[6:]
     else:
         view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)
-    size = len(view)
+        size = len(view)
     if size > limits.max_bytes:
         raise LimitExceeded(f"{size} bytes of input, max_bytes={limits.max_bytes}")
-    if size > 1 and view[0] == 131 and view[1] != 80:
-        if view[1] == 121:
-            return _local(view)
-        term, end = read_term(view, 1, reading, ())
-    else:
-        term, end = _read_envelope(view, 0, reading)
+    term, end = _read_envelope(view, 0, reading)
     if end != size:
         raise DecodeError(f"{size - end} bytes follow the term: decode_prefix reads one term of several", end)
     return term
@@ -191,9 +191,10 @@ def _read_envelope(data: Data, offset: int, reading: Reading) -> tuple[Term, int
         raise TruncatedError("no input", size)
     if data[offset] != tags.VERSION:
         raise DecodeError(f"a term starts with the byte 131, not {data[offset]}", offset)
-    if offset + 1 < size and data[offset + 1] == tags.COMPRESSED:
+    tag = data[offset + 1] if offset + 1 < size else None
+    if tag == tags.COMPRESSED:
         return _inflate(data, offset + 2, reading)
-    if offset == 0 and size > 1 and data[1] == tags.LOCAL_EXT:
+    if tag == tags.LOCAL_EXT and offset == 0:
         return _local(data), size
     return read_term(data, offset + 1, reading, ())
 

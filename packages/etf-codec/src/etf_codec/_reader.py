@@ -44,13 +44,13 @@ f64 = Struct(">d").unpack_from
 # By the text as bytes; a read-only memoryview finds what its bytes would.
 _known_utf8: dict[Any, Term] = {}
 _known_latin1: dict[Any, Term] = {}
-_known_pids: dict[tuple[str, bytes], Pid] = {}
+_known_pids: dict[object, Pid] = {}
 
 
 class Reading:
     """What the options of one `decode` mean to the readers. Never changes, so calls may share one."""
 
-    __slots__ = ("allowed", "convert", "latin1", "limits", "none", "utf8")
+    __slots__ = ("allowed", "convert", "latin1", "limits", "none", "pids", "utf8")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Reading:
         # The atoms seen so far, by their text: shared by all calls, but for those that refuse some.
         self.utf8: dict[Any, Term] = _known_utf8 if allowed is None else {}
         self.latin1: dict[Any, Term] = _known_latin1 if allowed is None else {}
+        self.pids: dict[object, Pid] = _known_pids if allowed is None else {}
 
 
 def learn_atom(text: Data, offset: int, reading: Reading, *, encoding: str = "utf-8") -> Term:
@@ -251,11 +252,17 @@ def _bit_binary(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple
 
 def _node(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[str, int]:
     """The node name within an identifier."""
-    reader = _ATOM_READERS.get(data[pos])
+    tag = data[pos]
+    if tag == 119:
+        end = pos + 2 + data[pos + 1]
+        known = reading.utf8.get(data[pos + 2 : end])
+        if known.__class__ is Atom:
+            return known.name, end
+    reader = _ATOM_READERS.get(tag)
     if reader is None:
-        raise DecodeError(f"the node of an identifier must be an atom, not tag {data[pos]}", pos)
-    value, pos = reader(data, pos, reading, refs)
-    return (value.name if value.__class__ is Atom else "true" if value else "false"), pos
+        raise DecodeError(f"the node of an identifier must be an atom, not tag {tag}", pos)
+    value, end = reader(data, pos, reading, refs)
+    return (value.name if value.__class__ is Atom else "true" if value else "false"), end
 
 
 _new_pid_fields: Final = Struct(">III").unpack_from
@@ -263,15 +270,26 @@ _pid_fields: Final = Struct(">IIB").unpack_from
 
 
 def _new_pid(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[Term, int]:
-    node, pos = _node(data, pos + 1, reading, refs)
-    end = pos + 12
-    key = (node, bytes(data[pos:end]))
-    pid = _known_pids.get(key)
-    if pid is None:
-        pid = Pid(node, *_new_pid_fields(data, pos))
-        if len(_known_pids) >= MAX_CACHED:
-            _known_pids.clear()
-        _known_pids[key] = pid
+    # One process sends many messages: its pid is looked up by the bytes it came in, whole or behind its node.
+    key: object
+    if data[pos + 1] == 119:
+        end = pos + 15 + data[pos + 2]
+        key = bytes(data[pos:end])
+        pid = reading.pids.get(key)
+        if pid is not None:
+            return pid, end
+        node, pos = _node(data, pos + 1, reading, refs)
+    else:
+        node, pos = _node(data, pos + 1, reading, refs)
+        end = pos + 12
+        key = (node, bytes(data[pos:end]))
+        pid = reading.pids.get(key)
+        if pid is not None:
+            return pid, end
+    pid = Pid(node, *_new_pid_fields(data, pos))
+    if len(reading.pids) >= MAX_CACHED:
+        reading.pids.clear()
+    reading.pids[key] = pid
     return pid, end
 
 

@@ -5,6 +5,7 @@ bytes that are left before anything of that size is made.
 """
 
 import struct
+from collections.abc import Iterator
 from itertools import repeat
 from math import isfinite
 from sys import byteorder
@@ -14,7 +15,7 @@ from . import _tags as tags
 from ._containers import OPAQUE, make_list, make_map
 from ._errors import LimitExceeded, TruncatedError
 from ._limits import Limits
-from ._reader import READERS, AtomRefs, Data, Reading, u32
+from ._reader import READERS, AtomRefs, Data, Reading, i32, u32
 from ._terms import Term
 
 # Below this many elements a loop is as fast as looking for runs of equal tags. One look ahead has a bounded
@@ -42,13 +43,12 @@ def read_term(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[T
     size = len(data)
     limits = reading.limits
     max_depth, budget = limits.max_depth, limits.max_elements
-    known, none, convert = reading.utf8, reading.none, reading.convert
-    stack: list[tuple[Any, list[Term], Any, int]] = []
-    kind: Any = _WHOLE
-    start = pos
+    known, none, plain = reading.utf8, reading.none, reading.convert is None
+    stack: list[tuple[Any, ...]] = []
+    kind, start = _WHOLE, pos
     items: list[Term] = []
     append = items.append
-    pending: Any = repeat(None, 1)
+    pending: Iterator[None] = repeat(None, 1)
     try:
         while True:
             for _ in pending:
@@ -63,35 +63,45 @@ def read_term(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[T
                 elif tag == 97:  # SMALL_INTEGER_EXT
                     append(data[pos + 1])
                     pos += 2
-                elif tag == 109:  # BINARY_EXT
-                    end = pos + 5 + u32(data, pos + 1)[0]
-                    if convert is None:
-                        append(data[pos + 5 : end])
-                        pos = end
-                    else:
-                        value, pos = READERS[109](data, pos, reading, refs)
-                        append(value)
-                elif tag in _CONTAINERS:
-                    if tag == 104:  # SMALL_TUPLE_EXT
-                        count = data[pos + 1]
-                        opened, body = _TUPLE, pos + 2
-                    else:
-                        opened, count, body = _open(tag, data, pos, limits)
+                elif tag == 104:  # SMALL_TUPLE_EXT
+                    count = data[pos + 1]
                     budget -= count
+                    if budget < 0 or len(stack) >= max_depth:
+                        raise _over(budget, limits, pos)
+                    if not count:
+                        append(())
+                        pos += 2
+                        continue
+                    stack.append((kind, items, append, pending, start))
+                    kind, start = _TUPLE, pos
+                    items = []
+                    append = items.append
+                    pending = repeat(None, count)
+                    pos += 2
+                    break
+                elif tag == 109 and plain:  # BINARY_EXT
+                    end = pos + 5 + u32(data, pos + 1)[0]
+                    append(data[pos + 5 : end])
+                    pos = end
+                elif tag == 98:  # INTEGER_EXT
+                    append(i32(data, pos + 1)[0])
+                    pos += 5
+                elif tag in _CONTAINERS:
+                    opened, count, body = _open(tag, data, pos, limits)
+                    budget -= count
+                    if budget < 0 or len(stack) >= max_depth:
+                        raise _over(budget, limits, pos)
                     if count > size - body:
                         raise TruncatedError(
                             f"{count} elements declared, but the input ends before them", size
                         )
-                    if budget < 0:
-                        raise LimitExceeded(f"more than max_elements={limits.max_elements} elements", pos)
-                    if len(stack) >= max_depth:
-                        raise LimitExceeded(f"nested deeper than max_depth={max_depth}", pos)
-                    stack.append((kind, items, pending, start))
-                    kind, start, pos, items = opened, pos, body, []
-                    if opened == _LIST and count >= _RUN_FROM and data[pos] in _RUNS:
+                    stack.append((kind, items, append, pending, start))
+                    kind, start, pos = opened, pos, body
+                    items = []
+                    append = items.append
+                    if count >= _RUN_FROM and opened == _LIST and data[pos] in _RUNS:
                         pos = _read_runs(data, pos, count, items)
                         count -= len(items)
-                    append = items.append
                     pending = repeat(None, count)
                     break
                 else:
@@ -114,14 +124,19 @@ def read_term(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[T
                     done = make_list(items)
                 else:
                     done = OPAQUE[kind](items, data, start, pos, reading, refs)
-                kind, items, pending, start = stack.pop()
-                append = items.append
+                kind, items, append, pending, start = stack.pop()
                 append(done)
     except (IndexError, struct.error):
         raise TruncatedError("the input ends within a term", size) from None
     if pos > size:
         raise TruncatedError("the input ends within a term", size)
     return items[0], pos
+
+
+def _over(budget: int, limits: Limits, offset: int) -> LimitExceeded:
+    if budget < 0:
+        return LimitExceeded(f"more than max_elements={limits.max_elements} elements", offset)
+    return LimitExceeded(f"nested deeper than max_depth={limits.max_depth}", offset)
 
 
 def _open(tag: int, data: Data, pos: int, limits: Limits) -> tuple[int, int, int]:

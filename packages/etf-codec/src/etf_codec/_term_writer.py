@@ -1,4 +1,4 @@
-"""The loop that writes terms: with a stack of its own, so that no value, even in itself, exhausts Python's."""
+"""The loop that writes terms: with a stack of its own, so that no value, even in itself, exhausts Python."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
