@@ -1,5 +1,7 @@
 """The Erlang distribution protocol as a state machine without I/O. Start with `Connection`."""
 
+from types import FunctionType
+
 from erldist_proto._commands import Accept, AnswerAlive, Command, Refuse
 from erldist_proto._connection import Connection
 from erldist_proto._control import OPS, ControlMessage
@@ -133,7 +135,7 @@ __all__ = [
 ]
 
 for _public in [globals()[name] for name in __all__]:
-    # Tracebacks and documents name a class by its public home.
-    if isinstance(_public, type):
+    # Tracebacks and documents give a name by its public home.
+    if isinstance(_public, type | FunctionType):
         _public.__module__ = __name__
 del _public

@@ -20,7 +20,7 @@ SEGMENT: Final = 7
 LONG_ATOMS: Final = 1
 
 MEMO_SIZE: Final = 1024
-"""Headers without a new entry repeat (the same two processes, the same tags), so both directions remember them
+"""Headers without a new entry repeat (the same two processes, the same tags), so both directions keep them
 until the cache changes, or this many are known: a busy node has about as many pairs of processes."""
 
 Refs = tuple[Atom, ...]

@@ -1,0 +1,76 @@
+from itertools import pairwise
+
+import pytest
+from erldist_proto import RemoteProtocolError
+from erldist_proto._framing import COPY_BELOW_BYTES, Framing
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def framed(packets: list[bytes], width: int) -> bytes:
+    return b"".join(len(packet).to_bytes(width) + packet for packet in packets)
+
+
+def read(framing: Framing, chunks: list[bytes]) -> list[bytes]:
+    packets: list[bytes] = []
+    for chunk in chunks:
+        framing.feed(chunk)
+        packets += map(bytes, framing.packets())
+    return packets
+
+
+@given(
+    st.lists(st.binary(max_size=40) | st.integers(0, 3 * COPY_BELOW_BYTES).map(bytes), max_size=8),
+    st.sampled_from([2, 4]),
+    st.data(),
+)
+def test_any_split_gives_the_same_packets(packets: list[bytes], width: int, data: st.DataObject) -> None:
+    stream = framed(packets, width)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
+    chunks = [stream[a:b] for a, b in pairwise([0, *cuts, len(stream)])]
+    framing = Framing(width, 1 << 20)
+    assert read(framing, chunks) == packets
+    assert framing.unread_bytes == 0
+
+
+def test_one_byte_at_a_time() -> None:
+    packets = [b"", b"a", b"", bytes(300)]
+    stream = framed(packets, 4)
+    assert read(Framing(4, 1000), [stream[i : i + 1] for i in range(len(stream))]) == packets
+
+
+def test_reading_may_pause_between_two_packets_and_change_the_width() -> None:
+    framing = Framing(2, 100)
+    framing.feed(b"\0\1a\0\0\0\1b")
+    assert bytes(next(framing.packets())) == b"a"
+    assert framing.unread_bytes == 5
+    framing.length_bytes = 4
+    framing.feed(b"\0\0")
+    assert framing.unread_bytes == 7
+    framing.feed(b"\0\1c")
+    assert [bytes(packet) for packet in framing.packets()] == [b"b", b"c"]
+
+
+def test_a_buffer_may_be_used_again() -> None:
+    buffer = bytearray(b"\0\3abc")
+    framing = Framing(2, 10)
+    framing.feed(buffer)
+    buffer[:] = b"xxxxx"
+    assert [bytes(packet) for packet in framing.packets()] == [b"abc"]
+
+
+@pytest.mark.parametrize(
+    ("width", "start", "hint"),
+    [
+        (2, b"\xff\xff", "packet of 65535 bytes"),
+        (4, b"\xff\xff\xff\xff", "packet of 4294967295 bytes"),
+        (2, b"GET / HTTP/1.1\r\n", "b'GE', so the other side speaks another protocol"),
+        (2, b"\x16\x03\x01\x02\x00", "speaks TLS"),
+    ],
+)
+def test_too_long_is_refused_on_its_length(width: int, start: bytes, hint: str) -> None:
+    framing = Framing(width, 1024)
+    framing.feed(start)
+    with pytest.raises(RemoteProtocolError) as caught:
+        list(framing.packets())
+    assert hint in str(caught.value)
