@@ -61,10 +61,21 @@ def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(GROUPS, name)
 
 
+def install(session: nox.Session, packages: list[str], *others: str) -> None:
+    """Install packages of this repository as wheels, and others beside them, in one command."""
+    # uv takes a folder for unchanged as long as its pyproject.toml is; pip always builds it anew.
+    fresh = (
+        [f"--reinstall-package={Path(path).name}" for path in packages]
+        if session.venv_backend == "uv"
+        else []
+    )
+    session.install(*fresh, *packages, *others)
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """Two Python nodes, and an Erlang node where there is one, call and supervise each other."""
-    session.install(*every_package())
+    install(session, every_package())
     session.run("ergo-node", "demo", *session.posargs)
 
 
@@ -72,14 +83,14 @@ def demo(session: nox.Session) -> None:
 @nox.parametrize("package", [nox.param(name, id=name) for name in PACKAGES])
 def tests(session: nox.Session, package: str) -> None:
     """One package's tests, with nothing installed that it does not declare."""
-    session.install(*with_siblings(package), *nox.project.dependency_groups(PROJECTS[package], "test"))
+    install(session, with_siblings(package), *nox.project.dependency_groups(PROJECTS[package], "test"))
     session.run("pytest", f"packages/{package}/tests", *session.posargs, env={"PYTHONPATH": None})
 
 
 @nox.session(python=PYTHONS)
 def tests_all(session: nox.Session) -> None:
     """All packages' tests on each Python found of 3.11 to 3.14."""
-    session.install(*every_package(), *group("test"))
+    install(session, every_package(), *group("test"))
     session.run("pytest", "packages", *session.posargs, env={"PYTHONPATH": None})
 
 
@@ -90,7 +101,7 @@ def interop(session: nox.Session) -> None:
         if os.environ.get("ERGO_REQUIRE_ERLANG") == "1":
             session.error(f"ERGO_REQUIRE_ERLANG=1, but {INSTALL_ERLANG}.")
         session.skip(f"{INSTALL_ERLANG}.")
-    session.install(*every_package(), *group("test"))
+    install(session, every_package(), *group("test"))
     session.run("pytest", "tests-interop", *session.posargs)
 
 
@@ -129,5 +140,5 @@ def rules(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run every Python snippet of the documentation."""
-    session.install(*every_package(), *group("test"))
+    install(session, every_package(), *group("test"))
     session.run("pytest", "docs", *session.posargs)
