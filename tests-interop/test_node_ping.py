@@ -1,5 +1,7 @@
 """Our node and Erlang's meet: names, visibility, EPMDs, and those who should not get in."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 from anyio.abc import SocketStream
@@ -48,7 +50,7 @@ async def test_a_hidden_node_is_seen_as_hidden(start_erl: StartErl, epmd_port: i
 
 
 async def test_our_embedded_epmd_serves_erlang(
-    start_erl: StartErl, free_tcp_port_factory: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    start_erl: StartErl, free_tcp_port_factory: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_tcp_port_factory()
     monkeypatch.setenv("ERL_EPMD_PORT", str(port))
