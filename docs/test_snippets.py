@@ -40,9 +40,9 @@ def blocks(text: str) -> Iterator[tuple[int, str, str]]:
 
 def compiled(source: str, name: str, line: int) -> CodeType:
     """The block's code, with its line numbers those of the document."""
-    return compile(
-        "\n" * line + source, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-    )
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: CodeType = compile("\n" * line + source, name, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 def run_block(source: str, name: str, line: int, namespace: dict[str, Any]) -> None:
