@@ -340,7 +340,7 @@ class Connection:
     def _handshake_command(self, command: Command) -> None:
         if self._state is State.CLOSED:
             raise LocalProtocolError(f"{type(command).__name__} is not allowed: the connection is closed")
-        self._handshake.command(command)
+        self._handshake.step(command)
         self._take_step()
         if self.state is not State.CLOSED:
             self._read()

@@ -120,23 +120,20 @@ class Handshake:
         Raises:
             RemoteProtocolError: It is malformed, or not allowed now.
         """
-        message = parse(packet, self._parsers)
-        if (self.state, type(message)) not in TRANSITIONS:
-            raise RemoteProtocolError(f"handshake: {type(message).__name__} is not allowed in {self.state}")
-        self._step(message)
+        self.step(parse(packet, self._parsers))
 
-    def command(self, command: Command) -> None:
-        """Take an answer of the node.
+    def step(self, message: HandshakeMessage | Command) -> None:
+        """Take a message of the peer, or an answer of the node.
 
         Raises:
-            LocalProtocolError: Nothing was asked that this answers.
+            RemoteProtocolError: The message is not allowed now, or says what it must not.
+            LocalProtocolError: Nothing was asked that the command answers, or it answers wrongly.
         """
-        if (self.state, type(command)) not in TRANSITIONS:
-            raise LocalProtocolError(f"{type(command).__name__} is not allowed in {self.state}")
-        self._step(command)
-
-    def _step(self, message: HandshakeMessage | Command) -> None:
-        handler, targets = TRANSITIONS[self.state, type(message)]
+        transition = TRANSITIONS.get((self.state, type(message)))
+        if transition is None:
+            fault = LocalProtocolError if isinstance(message, Command) else RemoteProtocolError
+            raise fault(f"handshake: {type(message).__name__} is not allowed in {self.state}")
+        handler, targets = transition
         state = handler(self, message)
         if state not in targets:
             raise AssertionError(
