@@ -110,6 +110,8 @@ class Erl:
     async def eval(self, expression: str, timeout: float = EVAL_TIMEOUT) -> Term:
         """The value of an Erlang expression (or of several, separated by commas), as a Python term.
 
+        What it binds stays bound for the next one, as in the shell.
+
         Raises:
             ErlangError: It raised in Erlang, or the node ended.
             TimeoutError: No answer within `timeout` seconds.
@@ -138,9 +140,9 @@ class Erl:
         return value
 
     async def text(self, expression: str, timeout: float = EVAL_TIMEOUT) -> str:
-        """The value of an expression as Erlang prints it, `{ok,[1,2]}`."""
+        """The value of an expression as Erlang prints it, `{ok,[1,2]}`; its variables do not last."""
         printed = await self.eval(
-            f'unicode:characters_to_binary(io_lib:format("~0tp", [begin {expression} end]))', timeout
+            f'unicode:characters_to_binary(io_lib:format("~0tp", [(fun() -> {expression} end)()]))', timeout
         )
         assert isinstance(printed, bytes)
         return printed.decode()
