@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 from . import _tags as tags
 from ._atom import Atom
 from ._errors import DecodeError, LimitExceeded, TruncatedError
-from ._limits import DEFAULT_LIMITS, Limits
+from ._limits import DEFAULT_LIMITS, MAX_BYTES, Limits
 from ._reader import Data, Reading, u32
 from ._term_reader import read_term
 from ._terms import LocalTerm, Term
@@ -88,7 +88,7 @@ def decode(
     ):
         reading, view = _DEFAULT_READING, data
         size = len(data)
-        if size > 6 and data[1] == 109 and data[0] == 131 and u32(data, 2)[0] == size - 6 <= _COPY_BELOW:
+        if size > 6 and data[1] == 109 and data[0] == 131 and u32(data, 2)[0] == size - 6 < MAX_BYTES - 6:
             return data[6:]
     else:
         view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)

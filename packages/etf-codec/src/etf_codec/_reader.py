@@ -325,25 +325,29 @@ _newer_reference_fields: Final = [
 _new_reference_fields: Final = [Struct(">B" + "I" * n).unpack_from for n in range(MAX_REFERENCE_WORDS + 1)]
 
 
-def _words(data: Data, pos: int) -> int:
-    count: int = u16(data, pos + 1)[0]
-    if count > MAX_REFERENCE_WORDS:
-        raise DecodeError(f"a reference has at most {MAX_REFERENCE_WORDS} words, not {count}", pos)
-    return count
+# Called past `type.__call__`, which takes as long as the constructor itself.
+_make_reference = Reference.__new__
 
 
 def _newer_reference(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[Term, int]:
     count = _words(data, pos)
     node, pos = _node(data, pos + 3, reading, refs)
-    creation, *ids = _newer_reference_fields[count](data, pos)
-    return Reference(node, creation, tuple(ids)), pos + 4 + 4 * count
+    fields = _newer_reference_fields[count](data, pos)
+    return _make_reference(Reference, node, fields[0], fields[1:]), pos + 4 + 4 * count
 
 
 def _new_reference(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[Term, int]:
     count = _words(data, pos)
     node, pos = _node(data, pos + 3, reading, refs)
-    creation, *ids = _new_reference_fields[count](data, pos)
-    return Reference(node, creation, tuple(ids)), pos + 1 + 4 * count
+    fields = _new_reference_fields[count](data, pos)
+    return _make_reference(Reference, node, fields[0], fields[1:]), pos + 1 + 4 * count
+
+
+def _words(data: Data, pos: int) -> int:
+    count = data[pos + 1] << 8 | data[pos + 2]
+    if count > MAX_REFERENCE_WORDS:
+        raise DecodeError(f"a reference has at most {MAX_REFERENCE_WORDS} words, not {count}", pos)
+    return count
 
 
 def _reference(data: Data, pos: int, reading: Reading, refs: AtomRefs) -> tuple[Term, int]:
