@@ -12,21 +12,21 @@ def node(name: str, *, version: int = 6, port: int = 4000, extra: bytes = b"") -
 
 def test_a_name_belongs_to_one_node_until_it_is_released() -> None:
     registry = Registry()
-    life = registry.register(node("a"), fd=3, now=NOW)
+    life = registry.register(node("a"), connection=3, now=NOW)
     assert life is not None
-    assert registry.register(node("a"), fd=4, now=NOW) is None
+    assert registry.register(node("a"), connection=4, now=NOW) is None
     assert registry.look_up(b"a") is life
     assert registry.release(life)
     assert registry.look_up(b"a") is None
-    assert registry.register(node("a"), fd=4, now=NOW) is not None
+    assert registry.register(node("a"), connection=4, now=NOW) is not None
 
 
 def test_releasing_an_old_life_leaves_the_new_one_alone() -> None:
     registry = Registry()
-    old = registry.register(node("a"), fd=3, now=NOW)
+    old = registry.register(node("a"), connection=3, now=NOW)
     assert old is not None
     registry.release(old)
-    new = registry.register(node("a"), fd=3, now=NOW)
+    new = registry.register(node("a"), connection=3, now=NOW)
     assert not registry.release(old)
     assert registry.look_up(b"a") is new
 
@@ -36,7 +36,7 @@ def test_creations_follow_the_c_epmd() -> None:
     registry = Registry(epoch=NOW)
     creations = []
     for version in (6, 6, 5, 5, 5, 6):
-        life = registry.register(node("a", version=version), fd=3, now=7.9)
+        life = registry.register(node("a", version=version), connection=3, now=7.9)
         assert life is not None
         creations.append(life.creation)
         registry.release(life)
@@ -50,7 +50,7 @@ def test_creations_are_never_reserved_ones_nor_repeated(names: list[str], epoch:
     registry = Registry(epoch=epoch)
     previous: dict[str, int] = {}
     for name in names:
-        life = registry.register(node(name), fd=3, now=0.0)
+        life = registry.register(node(name), connection=3, now=0.0)
         assert life is not None
         assert 4 <= life.creation < 2**32
         assert life.creation != previous.get(name)
@@ -62,16 +62,16 @@ def test_a_forgotten_name_gets_a_new_creation_too() -> None:
     registry = Registry(epoch=NOW)
     seen = set()
     for _ in range(3):
-        life = registry.register(node("flapping"), fd=3, now=0.0)
+        life = registry.register(node("flapping"), connection=3, now=0.0)
         assert life is not None
         seen.add(life.creation)
         registry.release(life)
     for number in range(MAX_UNUSED):
-        other = registry.register(node(f"n{number}"), fd=3, now=0.0)
+        other = registry.register(node(f"n{number}"), connection=3, now=0.0)
         assert other is not None
         registry.release(other)
     assert b"flapping" not in {life.node.name for life in registry.unused()}
-    again = registry.register(node("flapping"), fd=3, now=0.0)
+    again = registry.register(node("flapping"), connection=3, now=0.0)
     assert again is not None
     assert again.creation not in seen
 
@@ -79,7 +79,7 @@ def test_a_forgotten_name_gets_a_new_creation_too() -> None:
 def test_memory_of_names_gone_is_bounded() -> None:
     registry = Registry()
     for number in range(3 * MAX_UNUSED):
-        life = registry.register(node(f"n{number}"), fd=3, now=NOW)
+        life = registry.register(node(f"n{number}"), connection=3, now=NOW)
         assert life is not None
         registry.release(life)
     assert len(list(registry.unused())) == MAX_UNUSED
@@ -88,17 +88,17 @@ def test_memory_of_names_gone_is_bounded() -> None:
 
 def test_refused_names_and_extra_data() -> None:
     registry = Registry()
-    assert registry.register(node("a" * 256), fd=3, now=NOW) is None
-    assert registry.register(Alive2Request(1, 77, 0, 6, 5, b"\xff"), fd=3, now=NOW) is None
-    assert registry.register(node("a", extra=b"x" * 1021), fd=3, now=NOW) is None
-    assert registry.register(node("a", extra=b"x" * 1020, port=0), fd=3, now=NOW) is not None
+    assert registry.register(node("a" * 256), connection=3, now=NOW) is None
+    assert registry.register(Alive2Request(1, 77, 0, 6, 5, b"\xff"), connection=3, now=NOW) is None
+    assert registry.register(node("a", extra=b"x" * 1021), connection=3, now=NOW) is None
+    assert registry.register(node("a", extra=b"x" * 1020, port=0), connection=3, now=NOW) is not None
 
 
 def test_lists_are_newest_first_and_dumps_show_the_old_names() -> None:
     registry = Registry()
     lives = [
-        registry.register(node(name, port=port), fd=fd, now=NOW)
-        for name, port, fd in (("a", 1, 5), ("b", 2, 6), ("c", 3, 7), ("d", 4, 8))
+        registry.register(node(name, port=port), connection=connection, now=NOW)
+        for name, port, connection in (("a", 1, 5), ("b", 2, 6), ("c", 3, 7), ("d", 4, 8))
     ]
     for life in lives[:2]:
         assert life is not None

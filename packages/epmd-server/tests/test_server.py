@@ -1,3 +1,21 @@
+"""The server on real sockets.
+
+Threats of an EPMD, and the tests that meet them (here unless a file is named):
+
+    remote orders            test_other_hosts_may_only_ask, test_session: test_what_other_hosts_may_ask
+    kill beside nodes        test_kill_ends_the_server_and_frees_the_port, test_kill_can_be_forbidden
+    garbage                  test_garbage_is_met_with_silence, test_session: test_arbitrary_bytes_...
+    idle connections         test_silent_clients_are_dropped_and_registered_ones_kept
+    names that break rules   test_messages: test_bad_requests, test_registry: test_refused_names_...
+    duplicate names          test_client: test_a_taken_name_and_how_it_comes_free
+    floods of registrations  test_load, test_main: test_running_out_of_file_descriptors_is_survived
+    names told to the world  test_loopback_of_both_families_is_the_default
+    answers that lie         test_client: test_answers_that_are_not_epmds, test_messages: test_any_answer_...
+    creations given twice    test_registry: test_creations_are_never_reserved_ones_nor_repeated
+
+tests-interop compares all of it with the C `epmd`.
+"""
+
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -108,6 +126,22 @@ async def test_a_reset_connection_frees_the_name() -> None:
         await has_names(server, [])
 
 
+async def test_clients_that_vanish_at_once_harm_nobody() -> None:
+    """Reset before they are accepted, or before their task runs: their descriptors are used again at once."""
+    async with serve(port=0) as server:
+        node = await registered(server)
+        for _ in range(20):
+            vanishing = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+            for number, sock in enumerate(vanishing):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                if number % 2:
+                    sock.sendall(encode_request(NamesRequest()))
+                sock.close()
+            assert (await ask(server, NamesRequest()))[4:] == b"name py at port 4000\n"
+        await becomes(lambda: len(server._connections) == 1)
+        await node.aclose()
+
+
 async def test_one_byte_at_a_time() -> None:
     async with serve(port=0) as server, await anyio.connect_tcp("127.0.0.1", server.port) as stream:
         for byte in encode_request(NODE):
@@ -140,7 +174,7 @@ async def test_a_client_that_does_not_read_its_answer_stops_nobody() -> None:
         for number in range(20_000):
             # As 20,000 nodes would have left it: more names than the socket buffers of both sides hold.
             name = f"{number:05}".encode() + b"x" * 250
-            assert server._registry.register(Alive2Request(1, 77, 0, 6, 5, name), fd=-1, now=0.0)
+            assert server._registry.register(Alive2Request(1, 77, 0, 6, 5, name), connection=0, now=0.0)
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect(("127.0.0.1", server.port))

@@ -39,8 +39,10 @@ REQUESTS: list[Request] = [
 ]
 
 
-def session(registry: Registry, *, fd: int = 5, policy: Policy = POLICY, local: bool = True) -> Session:
-    return Session(registry, policy, fd=fd, local=local, now=100.0)
+def session(
+    registry: Registry, *, connection: int = 5, policy: Policy = POLICY, local: bool = True
+) -> Session:
+    return Session(registry, policy, connection=connection, local=local, now=100.0)
 
 
 def exchange(client: Session, data: bytes | Request) -> bytes:
@@ -50,7 +52,7 @@ def exchange(client: Session, data: bytes | Request) -> bytes:
 
 def test_a_node_registers_is_found_and_leaves() -> None:
     registry = Registry(epoch=1000.0)
-    node, other = session(registry), session(registry, fd=6)
+    node, other = session(registry), session(registry, connection=6)
     assert exchange(node, NODE) == bytes.fromhex("76 00 0000044d")
     assert node.state is State.KEPT
     assert [type(event) for event in node.events()] == [Registered]
@@ -66,8 +68,8 @@ def test_a_node_registers_is_found_and_leaves() -> None:
 def test_lists_of_names_and_dumps() -> None:
     registry = Registry()
     exchange(session(registry), NODE)
-    assert exchange(session(registry, fd=6), NamesRequest()) == b"\0\0\x11\x11name py at port 4000\n"
-    assert exchange(session(registry, fd=7), DumpRequest()) == (
+    assert exchange(session(registry, connection=6), NamesRequest()) == b"\0\0\x11\x11name py at port 4000\n"
+    assert exchange(session(registry, connection=7), DumpRequest()) == (
         b"\0\0\x11\x11active name     <py> at port 4000, fd = 5\n\0"
     )
 
@@ -75,13 +77,13 @@ def test_lists_of_names_and_dumps() -> None:
 @pytest.mark.parametrize("name", [b"py", b"\xff", b"a" * 256])
 def test_a_refused_registration_stays_open_and_holds_nothing(name: bytes) -> None:
     registry = Registry()
-    first, second = session(registry), session(registry, fd=6)
+    first, second = session(registry), session(registry, connection=6)
     exchange(first, NODE)
     assert exchange(second, replace(NODE, name=name)) == bytes.fromhex("76 01 00000063")
     assert second.state is State.KEPT
     assert second.deadline() is None
     second.receive_eof()
-    assert [life.fd for life in registry] == [5]
+    assert [life.connection for life in registry] == [5]
 
 
 def test_one_byte_more_ends_a_registration() -> None:
@@ -116,17 +118,17 @@ def test_stop_needs_permission_and_closes_the_node() -> None:
     registry = Registry()
     node = session(registry)
     exchange(node, NODE)
-    refused = session(registry, fd=6)
+    refused = session(registry, connection=6)
     assert exchange(refused, StopRequest(b"py")) == b""
     assert [type(event) for event in refused.events()] == [Refused]
-    client = session(registry, fd=7, policy=RELAXED)
+    client = session(registry, connection=7, policy=RELAXED)
     assert exchange(client, StopRequest(b"py")) == b"STOPPED"
     assert [type(event) for event in client.events()] == [Unregistered, Stopped]
     assert len(registry) == 0
     assert exchange(session(registry, policy=RELAXED), StopRequest(b"py")) == b"NOEXISTSTOPPED"
-    exchange(session(registry, fd=8), NODE)
+    exchange(session(registry, connection=8), NODE)
     node.receive_eof()
-    assert [life.fd for life in registry] == [8]
+    assert [life.connection for life in registry] == [8]
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
@@ -161,7 +163,7 @@ def test_the_largest_request() -> None:
 
 def test_silence_ends_a_request_but_not_a_registration() -> None:
     registry = Registry()
-    idle, node = session(registry), session(registry, fd=6)
+    idle, node = session(registry), session(registry, connection=6)
     exchange(node, NODE)
     assert node.deadline() is None
     node.handle_time(1e9)

@@ -29,12 +29,12 @@ class Life:
 
     Attributes:
         node: the request it came with.
-        fd: number of the connection that holds it, as DUMP_REQ shows it.
+        connection: number of the connection that holds it; a dump shows it as `fd`.
         counter: grows by one with each life of the name.
     """
 
     node: Alive2Request
-    fd: int
+    connection: int
     counter: int
 
     @property
@@ -59,14 +59,14 @@ class Registry:
         self._unused: dict[bytes, Life] = {}
         self._highest_forgotten = FIRST_WIDE_CREATION - 1
 
-    def register(self, node: Alive2Request, *, fd: int, now: float) -> Life | None:
+    def register(self, node: Alive2Request, *, connection: int, now: float) -> Life | None:
         """Give the node its name, or None when the name is taken or breaks the rules."""
         name = node.name
         if name in self._active or not is_node_name(name) or len(node.extra) > MAX_EXTRA_BYTES:
             return None
         previous = self._unused.pop(name, None)
         counter = self._first_counter(now) if previous is None else previous.counter + 1
-        life = Life(node, fd, _wrapped(counter))
+        life = Life(node, connection, _wrapped(counter))
         self._active[name] = life
         return life
 
@@ -105,11 +105,11 @@ class Registry:
 def encode_dump_answer(port: int, registry: Registry) -> bytes:
     """The answer to DUMP_REQ: each line is followed by a NUL, because the C `epmd` sends its terminator."""
     active = [
-        b"active name     <%b> at port %d, fd = %d\n\0" % (life.node.name, life.node.port, life.fd)
+        b"active name     <%b> at port %d, fd = %d\n\0" % (life.node.name, life.node.port, life.connection)
         for life in registry
     ]
     unused = [
-        b"old/unused name <%b>, port = %d, fd = %d \n\0" % (life.node.name, life.node.port, life.fd)
+        b"old/unused name <%b>, port = %d, fd = %d \n\0" % (life.node.name, life.node.port, life.connection)
         for life in registry.unused()
     ]
     return port.to_bytes(4) + b"".join(active + unused)

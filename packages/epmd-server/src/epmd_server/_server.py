@@ -1,5 +1,6 @@
 """The EPMD server: sessions on sockets, over anyio."""
 
+import itertools
 import logging
 import socket
 import time
@@ -50,6 +51,7 @@ class Server:
         self._registry = Registry(epoch=epoch)
         self._delay_accept = delay_accept
         self._delay_write = delay_write
+        self._numbers = itertools.count(1)
         self._connections: dict[int, anyio.CancelScope] = {}
         self._killed = anyio.Event()
         self._closed = anyio.Event()
@@ -78,6 +80,7 @@ class Server:
             self._closed.set()
 
     async def _accept(self, listener: SocketListener, tasks: TaskGroup) -> None:
+        failing = False
         while True:
             if self._delay_accept:
                 await anyio.sleep(self._delay_accept)
@@ -86,25 +89,32 @@ class Server:
             except OSError as error:
                 # No descriptor is free, or the client has gone already. Neither may end the server:
                 # descriptors come back as nodes leave and idle clients time out.
-                logger.warning("error in accept: %s", error)
+                if not failing:
+                    logger.warning("error in accept: %s", error)
+                failing = True
                 await anyio.sleep(ACCEPT_PAUSE)
             else:
+                failing = False
                 tasks.start_soon(self._serve_connection, stream)
 
     async def _serve_connection(self, stream: SocketStream) -> None:
-        fd = stream.extra(SocketAttribute.raw_socket).fileno()  # noqa: S610  anyio's, not Django's
+        # Not the file descriptor: the system may give that to the next client before this task has ended.
+        number = next(self._numbers)
         now = anyio.current_time()
-        session = Session(self._registry, self._policy, fd=fd, local=_is_local(stream), now=now)
-        scope = self._connections[fd] = anyio.CancelScope()
+        session = Session(self._registry, self._policy, connection=number, local=_is_local(stream), now=now)
+        scope = self._connections[number] = anyio.CancelScope()
         try:
             with scope:
                 await self._converse(stream, session)
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            logger.debug("connection %d lost: %s", fd, error)
+            logger.debug("connection %d lost: %s", number, error)
+        except Exception:
+            # One client must not end the EPMD of all the others, whatever it found.
+            logger.exception("connection %d closed by an error of ours", number)
         finally:
             session.receive_eof()
             self._react(session.events())
-            del self._connections[fd]
+            del self._connections[number]
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
 
@@ -141,9 +151,9 @@ class Server:
                     logger.debug("unregistering %r, port %d", life.node.name, life.node.port)
                 case Refused(reason):
                     logger.info("%s", reason)
-                case Stopped(fd):
-                    if fd in self._connections:
-                        self._connections[fd].cancel()
+                case Stopped(number):
+                    if number in self._connections:
+                        self._connections[number].cancel()
                 case Killed():
                     logger.info("got KILL_REQ - terminates normal")
                     self._killed.set()

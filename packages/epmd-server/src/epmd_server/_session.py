@@ -70,9 +70,9 @@ class Unregistered:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A node was unregistered by STOP_REQ: the connection numbered `fd` is to be closed."""
+    """A node was unregistered by STOP_REQ: the connection of this number is to be closed."""
 
-    fd: int
+    connection: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +100,18 @@ class Session:
     Args:
         registry: shared by all sessions of one EPMD.
         policy: shared by all sessions of one EPMD.
-        fd: number of this connection, unique among the open ones.
+        connection: a number that no other session of this EPMD has.
         local: whether the client runs on this host; only such a one may do more than ask.
         now: seconds on the caller's clock.
     """
 
-    def __init__(self, registry: Registry, policy: Policy, *, fd: int, local: bool, now: float) -> None:
+    def __init__(
+        self, registry: Registry, policy: Policy, *, connection: int, local: bool, now: float
+    ) -> None:
         self.state = State.READING
         self._registry = registry
         self._policy = policy
-        self._fd = fd
+        self._connection = connection
         self._local = local
         self._active_at = now
         self._buffer = bytearray()
@@ -124,12 +126,12 @@ class Session:
             self._buffer += data
             self._read_request()
         elif self.state is State.KEPT:
-            self._refuse(f"got more than expected on ALIVE socket {self._fd} ({len(data)})")
+            self._refuse(f"got more than expected on ALIVE socket {self._connection} ({len(data)})")
 
     def receive_eof(self) -> None:
         """The client has closed its side, or the connection is lost."""
         if self.state is State.READING and self._buffer:
-            self._refuse(f"got partial packet only on file descriptor {self._fd} ({len(self._buffer)})")
+            self._refuse(f"got partial packet only on connection {self._connection} ({len(self._buffer)})")
         self._close()
 
     def deadline(self) -> float | None:
@@ -179,7 +181,7 @@ class Session:
             self._close()
 
     def _on_alive2(self, request: Alive2Request) -> None:
-        life = self._registry.register(request, fd=self._fd, now=self._active_at)
+        life = self._registry.register(request, connection=self._connection, now=self._active_at)
         if life is None:
             # As the C `epmd` does, the connection stays open: the client closes it.
             self._events.append(Refused(f"node name {request.name[:64]!r} is occupied or invalid"))
@@ -219,7 +221,7 @@ class Session:
             self._answer = b"NOEXISTSTOPPED"
             return
         self._registry.release(found)
-        self._events += [Unregistered(found), Stopped(found.fd)]
+        self._events += [Unregistered(found), Stopped(found.connection)]
         self._answer = b"STOPPED"
 
     def _refuse(self, reason: str) -> None:
