@@ -4,9 +4,10 @@
     ├── DecodeError            the bytes are not a term (their writer's fault); `offset` says where
     │   ├── TruncatedError     the bytes end inside a term: more input may complete it
     │   └── LimitExceeded      a legal term, larger than your `Limits` allow
-    └── EncodeError            the Python value has no external form (our caller's fault); `path` says where
+    ├── EncodeError            the Python value has no external form (our caller's fault); `path` says where
+    └── MismatchError          a term does not have the shape of a Python type; `path` says where
 
-`decode` raises nothing else for any bytes, `encode` nothing else for any value.
+`decode` raises nothing but DecodeErrors for any bytes, `encode` nothing but EncodeErrors for any value.
 """
 
 
@@ -51,3 +52,18 @@ class EncodeError(EtfError):
 
     def __str__(self) -> str:
         return f"at {self.path}: {self.args[0]}" if self.path else str(self.args[0])
+
+
+class MismatchError(EtfError):
+    """A term does not fit the type it was to become, or a value cannot become a term.
+
+    Attributes:
+        path: Where in the term: `order.items[3].price`.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message, path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.args[0]}" if self.path else str(self.args[0])

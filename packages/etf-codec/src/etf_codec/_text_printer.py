@@ -91,7 +91,7 @@ def _integer(term: int, room: int) -> str:
 
 
 def _float(term: float, room: int) -> str:
-    """The shortest digits that read back as this float, in OTP's choice of notation (io_lib_format:fwrite_g/1)."""
+    """The shortest digits that read back as this float, in OTP's choice of notation (fwrite_g/1)."""
     sign = "-" if str(term)[0] == "-" else ""
     mantissa, _, exponent = f"{abs(term)!r}".partition("e")
     whole, _, fraction = mantissa.partition(".")
