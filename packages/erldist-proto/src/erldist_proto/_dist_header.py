@@ -25,6 +25,8 @@ until the cache changes, or this many are known: a busy node has about as many p
 
 Refs = tuple[Atom, ...]
 NO_REFS: Final[Refs] = ()
+NO_REFS_HEADER: Final = b"\0"
+"""A number of 0, and then not even the byte of flags."""
 
 ATOM_CACHE_REFS: Final = tuple(bytes((82, index)) for index in range(MAX_REFS))
 
@@ -153,6 +155,8 @@ class OutgoingAtoms:
         A new atom takes the next slot round the table, so the slot that has been longest in use is given up
         first, though never one that this message needs itself.
         """
+        if not refs:
+            return NO_REFS_HEADER
         header = self._memo.get(refs)
         if header is None:
             header = self._compose(refs)

@@ -6,7 +6,7 @@ from typing import Final
 from etf_codec import Atom, Term, encode_bare
 
 from erldist_proto._control import ControlMessage, serialize
-from erldist_proto._dist_header import MAX_REFS, InlineAtoms, MessageRefs, OutgoingAtoms
+from erldist_proto._dist_header import MAX_REFS, NO_REFS_HEADER, InlineAtoms, MessageRefs, OutgoingAtoms
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_BYTES, Buffer, cut
@@ -20,7 +20,6 @@ DIST_HEADER: Final = 68
 FIRST_FRAGMENT: Final = 69
 NEXT_FRAGMENT: Final = 70
 PASS_THROUGH: Final = 112
-NO_ATOMS: Final = b"\0"
 
 
 class Outgoing:
@@ -98,7 +97,7 @@ class Outgoing:
 
     def _header(self, refs: dict[Atom, bytes]) -> bytes:
         if self._atoms is None:
-            return NO_ATOMS
+            return NO_REFS_HEADER
         atoms = tuple(refs)
         return self._atoms.header(atoms if len(atoms) <= MAX_REFS else atoms[:MAX_REFS])
 
