@@ -1,7 +1,7 @@
 """The fields of a class, for those classes that have any: dataclass, NamedTuple, TypedDict.
 
-A dataclass field may carry `metadata={"etf": "name"}`, its name in terms. A class may carry `__etf_name__`: the
-tag of its record, or the module of its Elixir struct.
+A dataclass field may carry `metadata={"etf": "name"}`, its name in terms. A class may carry `__etf_name__`:
+the tag of its record, or the module of its Elixir struct.
 """
 
 import dataclasses
@@ -44,11 +44,9 @@ def fields_of(kind: Any) -> list[Field]:
         return [Field(name, name, hint, name in kind.__optional_keys__) for name, hint in hints.items()]
     if dataclasses.is_dataclass(kind):
         return [
-            Field(
-                field.name, str(field.metadata.get("etf", field.name)), hints[field.name], _has_default(field)
-            )
-            for field in dataclasses.fields(kind)
-            if field.init
+            Field(f.name, str(f.metadata.get("etf", f.name)), hints[f.name], _has_default(f))
+            for f in dataclasses.fields(kind)
+            if f.init
         ]
     return [Field(name, name, hints.get(name, Any), name in kind._field_defaults) for name in kind._fields]
 
@@ -58,11 +56,11 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
 
 
 def record_tag(kind: type) -> Atom:
-    """The first element of a record of this class: `__etf_name__`, or the class's name as Erlang spells it."""
+    """The tag of a record of this class: `__etf_name__`, or the class's name in Erlang's spelling."""
     return Atom(getattr(kind, "__etf_name__", None) or _WORD_START.sub("_", kind.__name__).lower())
 
 
 def struct_module(kind: type) -> Atom:
-    """The module of an Elixir struct of this class: `__etf_name__`, or the class's name below `Elixir`."""
+    """The module of an Elixir struct of this class: `__etf_name__`, or the class's name under Elixir."""
     name: str = getattr(kind, "__etf_name__", None) or kind.__name__
     return Atom(name if name.startswith("Elixir.") else f"Elixir.{name}")

@@ -1,7 +1,7 @@
 """Terms into Python types: `from_term(term, Order)`.
 
-For each type a plan is made once: a function from a term to a value. Types are those the caller names; nothing
-in a term selects a class.
+For each type a plan is made once: a function from a term to a value. Types are those the caller names;
+nothing in a term selects a class.
 """
 
 import types

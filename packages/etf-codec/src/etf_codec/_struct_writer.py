@@ -21,8 +21,8 @@ def to_term(value: Any, as_: Form = "map") -> Term:
 
     Args:
         value: A value.
-        as_: `"map"` with atoms as keys; `"tuple"` of the fields in order; `"record"`, the same behind its tag;
-            `"proplist"`; `"struct"`, an Elixir struct, or an Elixir exception if the class is one.
+        as_: `"map"` with atoms as keys; `"tuple"` of the fields in order; `"record"`, the same behind a tag;
+            `"proplist"`; `"struct"`, an Elixir struct or exception.
 
     Raises:
         MismatchError: The value contains itself.
