@@ -157,6 +157,18 @@ async def test_invalid_names_are_not_sent(name: str) -> None:
             pytest.fail("registered")
 
 
+async def test_a_host_that_does_not_exist() -> None:
+    with pytest.raises(EpmdUnreachable, match="host name has no address"):
+        await names("no-such-host.invalid", epmd_port=1)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+async def test_a_port_that_is_none(port: int) -> None:
+    with pytest.raises(ValueError, match="no TCP port"):
+        async with register("py", port, epmd_port=1):
+            pytest.fail("registered")
+
+
 async def test_too_much_extra_data_is_not_sent() -> None:
     with pytest.raises(ValueError, match="1021 bytes"):
         async with register("py", 1, epmd_port=1, extra=b"x" * 1021):

@@ -208,6 +208,20 @@ async def test_kill_ends_the_server_and_frees_the_port() -> None:
             pass
 
 
+async def test_orders_are_obeyed_though_nobody_waits_for_the_answer() -> None:
+    async with serve("127.0.0.1", 0, relaxed_command_check=True, delay_write=0.05) as server:
+        async with await registered(server) as node:
+            for order in (StopRequest(b"py"), KillRequest()):
+                with socket.create_connection(("127.0.0.1", server.port)) as client:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    client.sendall(encode_request(order))
+                    await becomes(lambda: len(server._connections) > 1 or server._killed.is_set())
+                if isinstance(order, StopRequest):
+                    assert await read_to_end(node) == b""
+        with anyio.fail_after(5):
+            await server.wait_closed()
+
+
 async def test_kill_can_be_forbidden() -> None:
     async with serve(port=0, allow_kill=False) as server:
         assert await ask(server, KillRequest()) == b"NO"

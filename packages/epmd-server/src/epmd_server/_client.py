@@ -1,5 +1,6 @@
 """What a node asks of an EPMD: register me, where is that node, who is there."""
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -92,11 +93,14 @@ async def register(
 
     Raises:
         InvalidName: the name can belong to no node.
+        ValueError: `port` or `extra` is out of range.
         NameTaken: a living node has it.
         EpmdUnreachable: no EPMD answers.
         EpmdRefused: EPMD does not take us for a local node.
         BadAnswer: what answers is not an EPMD.
     """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port {port} is no TCP port: give the one on which the node accepts connections")
     if len(extra) > MAX_EXTRA_BYTES:
         raise ValueError(f"extra has {len(extra)} bytes, EPMD keeps at most {MAX_EXTRA_BYTES}")
     request = Alive2Request(
@@ -235,6 +239,10 @@ class Epmd:
                 yield
         except TimeoutError as error:
             raise EpmdUnreachable(f"{self} did not answer within {self._timeout} s") from error
+        except socket.gaierror as error:
+            raise EpmdUnreachable(
+                f"{self} cannot be reached: the host name has no address; check its spelling and the DNS"
+            ) from error
         except (OSError, anyio.BrokenResourceError) as error:
             raise EpmdUnreachable(
                 f"{self} cannot be reached: is one running there? `epmd-server -daemon` starts one"

@@ -122,13 +122,12 @@ class Server:
         while session.state is not State.CLOSED:
             await self._receive(stream, session)
             answer, events = session.data_to_send(), session.events()
-            if answer:
-                if self._delay_write:
-                    await anyio.sleep(self._delay_write)
-                # A client that does not read its answer is as idle as one that does not write.
-                with anyio.fail_after(self._policy.packet_timeout):
-                    await stream.send(answer)
-            self._react(events)
+            try:
+                if answer:
+                    await self._send(stream, answer)
+            finally:
+                # An order is obeyed even when the one who gave it does not wait for the answer.
+                self._react(events)
 
     async def _receive(self, stream: SocketStream, session: Session) -> None:
         deadline = session.deadline()
@@ -141,6 +140,13 @@ class Server:
                 session.receive_data(data, anyio.current_time())
         if scope.cancelled_caught:
             session.handle_time(anyio.current_time())
+
+    async def _send(self, stream: SocketStream, answer: bytes) -> None:
+        if self._delay_write:
+            await anyio.sleep(self._delay_write)
+        # A client that does not read its answer is as idle as one that does not write.
+        with anyio.fail_after(self._policy.packet_timeout):
+            await stream.send(answer)
 
     def _react(self, events: Sequence[Event]) -> None:
         for event in events:
