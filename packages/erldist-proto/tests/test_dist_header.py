@@ -1,15 +1,17 @@
 import pytest
-from erldist_proto import RemoteProtocolError
+from erldist_proto import RemoteProtocolError, Send
 from erldist_proto._dist_header import (
+    CONTROLS_SIZE,
     MAX_REFS,
     MEMO_SIZE,
     SLOTS,
+    Header,
     IncomingAtoms,
     InlineAtoms,
     MessageRefs,
     OutgoingAtoms,
 )
-from etf_codec import Atom
+from etf_codec import Atom, Pid
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,11 +20,16 @@ def atoms(*names: str) -> tuple[Atom, ...]:
     return tuple(map(Atom, names))
 
 
+def read(into: IncomingAtoms, data: bytes, offset: int) -> tuple[tuple[Atom, ...], int]:
+    header, end = into.read(data, offset)
+    return header.atoms, end
+
+
 def test_the_header_of_a_real_node() -> None:
     header = bytes.fromhex(
         "048fcc00250b61403132372e302e302e3105005b03726578eb1066656174757265735f72657175657374"
     )
-    refs, end = IncomingAtoms().read(header + b"rest", 0)
+    refs, end = read(IncomingAtoms(), header + b"rest", 0)
     assert refs == atoms("a@127.0.0.1", "", "rex", "features_request")
     assert end == len(header)
 
@@ -37,28 +44,28 @@ def test_both_caches_stay_in_step(messages: list[list[int]], long: bool) -> None
     for numbers in messages:
         refs = atoms(*(f"a{number}{suffix}" for number in numbers))[:MAX_REFS]
         header = out.header(refs)
-        assert into.read(b"xx" + header, 2) == (refs, 2 + len(header))
+        assert read(into, b"xx" + header, 2) == (refs, 2 + len(header))
 
 
 def test_more_atoms_than_slots() -> None:
     out, into = OutgoingAtoms(), IncomingAtoms()
     for start in range(0, 3 * SLOTS, 100):
         refs = atoms(*(str(number) for number in range(start, start + 100)))
-        assert into.read(out.header(refs), 0)[0] == refs
+        assert read(into, out.header(refs), 0)[0] == refs
     full = atoms(*(str(number) for number in range(MAX_REFS)))
-    assert into.read(out.header(full), 0)[0] == full
-    assert into.read(out.header(full), 0)[0] == full
+    assert read(into, out.header(full), 0)[0] == full
+    assert read(into, out.header(full), 0)[0] == full
 
 
 def test_a_message_never_gives_up_a_slot_it_needs() -> None:
     out, into = OutgoingAtoms(), IncomingAtoms()
     first = atoms(*(f"old{number}" for number in range(250)))
-    into.read(out.header(first), 0)
+    read(into, out.header(first), 0)
     for start in range(0, SLOTS - 250, 200):  # the next free slot comes round to those of `first`
-        into.read(out.header(atoms(*(f"new{number}" for number in range(start, start + 200)))), 0)
+        read(into, out.header(atoms(*(f"new{number}" for number in range(start, start + 200)))), 0)
     mixed = (*first[:100], *atoms(*(f"more{number}" for number in range(150))))
-    assert into.read(out.header(mixed), 0)[0] == mixed
-    assert into.read(out.header(first), 0)[0] == first
+    assert read(into, out.header(mixed), 0)[0] == mixed
+    assert read(into, out.header(first), 0)[0] == first
 
 
 def test_a_known_atom_costs_one_byte() -> None:
@@ -70,20 +77,20 @@ def test_a_known_atom_costs_one_byte() -> None:
 
 def test_a_remembered_header_is_forgotten_when_a_slot_changes() -> None:
     into = IncomingAtoms()
-    into.read(b"\1\x08\x05\1a", 0)
-    assert into.read(b"\1\0\x05", 0) == into.read(b"\1\0\x05", 0) == (atoms("a"), 3)
-    into.read(b"\1\x08\x05\1b", 0)
-    assert into.read(b"\1\0\x05", 0) == (atoms("b"), 3)
+    read(into, b"\1\x08\x05\1a", 0)
+    assert read(into, b"\1\0\x05", 0) == read(into, b"\1\0\x05", 0) == (atoms("a"), 3)
+    read(into, b"\1\x08\x05\1b", 0)
+    assert read(into, b"\1\0\x05", 0) == (atoms("b"), 3)
 
 
 def test_memories_are_bounded() -> None:
     out, into = OutgoingAtoms(), IncomingAtoms()
     names = atoms(*(str(number) for number in range(60)))
-    into.read(out.header(names), 0)
+    read(into, out.header(names), 0)
     for first in names:
         for second in names:
             if first != second:
-                assert into.read(out.header((first, second)), 0)[0] == (first, second)
+                assert read(into, out.header((first, second)), 0)[0] == (first, second)
     assert len(out._memo) <= MEMO_SIZE
     assert len(into._memo) <= MEMO_SIZE
 
@@ -92,12 +99,12 @@ def test_long_atoms_use_two_bytes_of_length() -> None:
     long = Atom("\u20ac" * 255)
     header = OutgoingAtoms().header((long, Atom("a")))
     assert header == b"\2\x88\x01" + b"\0" + (765).to_bytes(2) + long.name.encode() + b"\1\0\1a"
-    assert IncomingAtoms().read(header, 0) == ((long, Atom("a")), len(header))
+    assert read(IncomingAtoms(), header, 0) == ((long, Atom("a")), len(header))
 
 
 def test_no_atoms() -> None:
     assert OutgoingAtoms().header(()) == b"\0"
-    assert IncomingAtoms().read(b"\0rest", 0) == ((), 1)
+    assert read(IncomingAtoms(), b"\0rest", 0) == ((), 1)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_no_atoms() -> None:
 )
 def test_faults(header: bytes, hint: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        IncomingAtoms().read(header, 0)
+        read(IncomingAtoms(), header, 0)
     assert hint in str(caught.value)
 
 
@@ -127,7 +134,7 @@ def test_faults(header: bytes, hint: str) -> None:
 def test_any_bytes_are_a_header_or_the_peers_fault(data: bytes) -> None:
     into = IncomingAtoms()
     try:
-        refs, end = into.read(data, 0)
+        refs, end = read(into, data, 0)
     except RemoteProtocolError:
         return
     assert end <= len(data)
@@ -149,3 +156,22 @@ def test_inline_atoms_are_remembered_within_bounds() -> None:
     for number in range(3 * SLOTS):
         inline[Atom(str(number))]
     assert len(inline) <= SLOTS
+
+
+def test_a_known_control_message_is_recalled() -> None:
+    header = Header(())
+    one, two = Send(Pid("a@b", 1, 0, 1)), Send(Pid("a@b", 2, 0, 1))
+    assert header.recall(b"xxone", 2) is None
+    header.remember(b"xxone", 2, 5, one)
+    header.remember(b"two", 0, 3, two)
+    assert header.recall(memoryview(b"xonerest"), 1) == (one, 3)
+    assert header.recall(b"two", 0) == (two, 3)
+    assert header.recall(b"tw", 0) is None
+    assert header.recall(b"new", 0) is None
+
+
+def test_control_messages_are_remembered_within_bounds() -> None:
+    header = Header(())
+    for number in range(3 * CONTROLS_SIZE):
+        header.remember(number.to_bytes(4), 0, 4, Send(Pid("a@b", number, 0, 1)))
+    assert len(header._known) <= CONTROLS_SIZE

@@ -165,3 +165,25 @@ def test_the_atom_for_none() -> None:
 def test_the_peer_is_named_in_the_error() -> None:
     with pytest.raises(RemoteProtocolError, match="from alice@host"):
         incoming().receive(b"\x83D\0\xff")
+
+
+def test_a_control_message_is_recalled_only_after_the_same_header() -> None:
+    connection = incoming()
+    control = b"\x68\x04" + bare(6, ALICE, Atom("")) + b"\x52\0"
+    for slot, name in ((1, "one"), (2, "two")):
+        new = bytes((1, 0x08, slot, len(name))) + name.encode()
+        expected = Received(RegSend(ALICE, Atom(name)), 1)
+        assert connection.receive(b"\x83D" + new + control + b"a\1") == expected
+        for _ in range(3):
+            assert connection.receive(b"\x83D\1\0" + bytes((slot,)) + control + b"a\1") == expected
+    overwritten = b"\x83D\1\x08\1\5three" + control + b"a\1"
+    assert connection.receive(overwritten) == Received(RegSend(ALICE, Atom("three")), 1)
+    assert connection.receive(b"\x83D\1\0\1" + control + b"a\1") == Received(RegSend(ALICE, Atom("three")), 1)
+
+
+def test_a_recalled_control_message_needs_its_payload_still() -> None:
+    connection = incoming()
+    for _ in range(2):
+        assert connection.receive(b"\x83D\0" + CONTROL + b"a\1") == Received(RegSend(ALICE, NAME), 1)
+    with pytest.raises(RemoteProtocolError, match="corrupted external term"):
+        connection.receive(b"\x83D\0" + CONTROL)

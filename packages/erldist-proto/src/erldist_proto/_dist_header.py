@@ -9,6 +9,7 @@ from typing import Final
 
 from etf_codec import Atom
 
+from erldist_proto._control import ControlMessage
 from erldist_proto._errors import RemoteProtocolError
 
 SLOTS: Final = 2048
@@ -19,28 +20,57 @@ NEW_ENTRY: Final = 8
 SEGMENT: Final = 7
 LONG_ATOMS: Final = 1
 
-MEMO_SIZE: Final = 1024
+MEMO_SIZE: Final = 256
 """Headers without a new entry repeat (the same two processes, the same tags), so both directions keep them
-until the cache changes, or this many are known: a busy node has about as many pairs of processes."""
+until the cache changes, or this many are known. One that lists node names and a tag serves many processes."""
+
+CONTROLS_SIZE: Final = 128
+"""Control messages remembered for one header: with MEMO_SIZE some MiB at the most, for a hostile peer."""
 
 Refs = tuple[Atom, ...]
-NO_REFS: Final[Refs] = ()
 NO_REFS_HEADER: Final = b"\0"
 """A number of 0, and then not even the byte of flags."""
 
 ATOM_CACHE_REFS: Final = tuple(bytes((82, index)) for index in range(MAX_REFS))
 
 
+class Header:
+    """The atoms that a header lists, and the control messages seen after this very header.
+
+    With the same atoms the same bytes are the same message, and no term's bytes begin another's: so a control
+    message of known bytes need not be decoded again. Two processes that converse repeat theirs all the time.
+    """
+
+    __slots__ = ("_known", "_size", "atoms")
+
+    def __init__(self, atoms: Refs) -> None:
+        self.atoms = atoms
+        self._known: dict[bytes, tuple[ControlMessage, int]] = {}
+        self._size = 0
+
+    def recall(self, packet: bytes | memoryview, offset: int) -> tuple[ControlMessage, int] | None:
+        """The message at `offset` and its size, if it was seen before."""
+        return self._known.get(bytes(packet[offset : offset + self._size]))
+
+    def remember(self, packet: bytes | memoryview, offset: int, end: int, message: ControlMessage) -> None:
+        """Keep a message that may come again."""
+        if len(self._known) >= CONTROLS_SIZE:
+            self._known.clear()
+        self._size = end - offset
+        self._known[bytes(packet[offset:end])] = message, self._size
+
+
 class IncomingAtoms:
     """The cache of what the peer sends: reads headers."""
 
-    __slots__ = ("_memo", "_slots")
+    __slots__ = ("_memo", "_no_refs", "_slots")
 
     def __init__(self) -> None:
         self._slots: list[Atom | None] = [None] * SLOTS
-        self._memo: dict[bytes, Refs] = {}
+        self._memo: dict[bytes, Header] = {}
+        self._no_refs = Header(())
 
-    def read(self, packet: bytes | memoryview, offset: int) -> tuple[Refs, int]:
+    def read(self, packet: bytes | memoryview, offset: int) -> tuple[Header, int]:
         """The atoms that a header at `offset` lists, and where the terms begin. New entries enter the cache.
 
         Raises:
@@ -51,23 +81,24 @@ class IncomingAtoms:
             raise RemoteProtocolError("distribution header without a number of atoms")
         count = packet[offset]
         if not count:
-            return NO_REFS, offset + 1
+            return self._no_refs, offset + 1
         # What a header without new entries would be; whether it has any is decided by its first bytes, so
         # that a hit is always the same header.
         end = offset + 2 + count // 2 + count
         key = bytes(packet[offset:end])
-        refs = self._memo.get(key)
-        if refs is not None:
-            return refs, end
+        known = self._memo.get(key)
+        if known is not None:
+            return known, end
         try:
             refs, after = self._read_refs(packet, offset + 1, count)
         except IndexError:
             raise RemoteProtocolError("distribution header ends too early") from None
+        header = Header(refs)
         if after == end:
             if len(self._memo) >= MEMO_SIZE:
                 self._memo.clear()
-            self._memo[key] = refs
-        return refs, after
+            self._memo[key] = header
+        return header, after
 
     def _read_refs(self, packet: bytes | memoryview, flags_at: int, count: int) -> tuple[Refs, int]:
         offset = flags_at + count // 2 + 1

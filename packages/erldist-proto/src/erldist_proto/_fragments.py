@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Final
 
 from erldist_proto._control import ControlMessage
-from erldist_proto._dist_header import Refs
+from erldist_proto._dist_header import Header
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._limits import ConnectionLimits
 
@@ -28,11 +28,11 @@ Buffer = bytes | memoryview
 class Sequence:
     """A message that is arriving in fragments."""
 
-    __slots__ = ("left", "message", "opened_at", "parts", "payload_bytes", "refs")
+    __slots__ = ("header", "left", "message", "opened_at", "parts", "payload_bytes")
 
-    def __init__(self, message: ControlMessage, refs: Refs, left: int, opened_at: float) -> None:
+    def __init__(self, message: ControlMessage, header: Header, left: int, opened_at: float) -> None:
         self.message = message
-        self.refs = refs
+        self.header = header
         self.left = left
         self.opened_at = opened_at
         self.parts: list[Buffer] = []

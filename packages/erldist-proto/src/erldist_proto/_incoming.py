@@ -5,7 +5,8 @@ from typing import Final
 from etf_codec import Atom, EtfError, Term, decode_bare
 
 from erldist_proto._control import ControlMessage, parse
-from erldist_proto._dist_header import NO_REFS, IncomingAtoms, Refs
+from erldist_proto._control_messages import RegSend, Send, SendSender
+from erldist_proto._dist_header import Header, IncomingAtoms
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
@@ -21,16 +22,30 @@ NEXT_FRAGMENT: Final = 70
 HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
 """With either of these, messages carry a header; with neither they are passed through."""
 
+REPEATING: Final = frozenset((Send, RegSend, SendSender))
+"""Messages that two processes exchange over and over. The others name a reference or come once."""
+
 
 class Incoming:
     """Reads what a connected peer sends: keeps its atom cache and its unfinished messages."""
 
-    __slots__ = ("_atoms", "_has_header", "_limits", "_none", "_now", "_peer", "_terms", "fragments")
+    __slots__ = (
+        "_atoms",
+        "_has_header",
+        "_limits",
+        "_no_header",
+        "_none",
+        "_now",
+        "_peer",
+        "_terms",
+        "fragments",
+    )
 
     def __init__(self, peer: str, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
         self._peer = peer
         self._has_header = bool(flags & HEADER_MODES)
         self._atoms = IncomingAtoms()
+        self._no_header = Header(())
         self._terms = limits.terms
         self._none = none
         self._limits = limits
@@ -61,9 +76,9 @@ class Incoming:
                 )
             form = packet[1]
             if form == DIST_HEADER:
-                refs, offset = self._atoms.read(packet, 2)
-                message, offset = self._control(packet, offset, refs)
-                return self._with_payload(message, packet, offset, refs)
+                header, offset = self._atoms.read(packet, 2)
+                message, offset = self._control(packet, offset, header)
+                return self._with_payload(message, packet, offset, header)
             if form == FIRST_FRAGMENT:
                 return self._first_fragment(packet)
             if form == NEXT_FRAGMENT:
@@ -79,34 +94,42 @@ class Incoming:
             raise RemoteProtocolError(
                 f"packet begins with {packet[0]}, but neither atom cache nor fragments are in use"
             )
-        message, offset = self._control(packet, _after_magic(packet, 1), NO_REFS)
+        message, offset = self._control(packet, _after_magic(packet, 1), self._no_header)
         if message.has_payload:
             offset = _after_magic(packet, offset)
-        return self._with_payload(message, packet, offset, NO_REFS)
+        return self._with_payload(message, packet, offset, self._no_header)
 
-    def _control(self, packet: Buffer, offset: int, refs: Refs) -> tuple[ControlMessage, int]:
-        term, offset = decode_bare(packet, offset, atom_refs=refs, none=self._none, limits=self._terms)
+    def _control(self, packet: Buffer, offset: int, header: Header) -> tuple[ControlMessage, int]:
+        known = header.recall(packet, offset)
+        if known is not None:
+            return known[0], offset + known[1]
+        start = offset
+        term, offset = decode_bare(packet, start, atom_refs=header.atoms, none=self._none, limits=self._terms)
         message = parse(term)
         if message.owned:
             owner = getattr(message, message.owned)
             if type(owner) is not Atom and owner.node != self._peer:
                 kind = type(message).__name__
                 raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
+        elif type(message) in REPEATING:
+            header.remember(packet, start, offset, message)
         return message, offset
 
-    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Received:
+    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, header: Header) -> Received:
         payload: Term = None
         if message.has_payload:
-            payload, offset = decode_bare(packet, offset, atom_refs=refs, none=self._none, limits=self._terms)
+            payload, offset = decode_bare(
+                packet, offset, atom_refs=header.atoms, none=self._none, limits=self._terms
+            )
         if offset != len(packet):
             raise RemoteProtocolError(f"{len(packet) - offset} bytes too many after {type(message).__name__}")
         return Received(message, payload)
 
     def _first_fragment(self, packet: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
-        refs, offset = self._atoms.read(packet, 2 + FRAGMENT_IDS.size)
-        message, offset = self._control(packet, offset, refs)
-        sequence = Sequence(message, refs, fragment_id, self._now)
+        header, offset = self._atoms.read(packet, 2 + FRAGMENT_IDS.size)
+        message, offset = self._control(packet, offset, header)
+        sequence = Sequence(message, header, fragment_id, self._now)
         return self._completed(self.fragments.open(sequence_id, sequence, packet[offset:]))
 
     def _next_fragment(self, packet: Buffer) -> Received | None:
@@ -117,7 +140,7 @@ class Incoming:
     def _completed(self, sequence: Sequence | None) -> Received | None:
         if sequence is None:
             return None
-        return self._with_payload(sequence.message, sequence.payload(), 0, sequence.refs)
+        return self._with_payload(sequence.message, sequence.payload(), 0, sequence.header)
 
 
 def _after_magic(packet: Buffer, offset: int) -> int:
