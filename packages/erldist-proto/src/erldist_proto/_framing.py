@@ -29,7 +29,7 @@ class Framing:
         self.max_packet_bytes = max_packet_bytes
         self._data = b""
         self._offset = 0
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | memoryview] = []
         self._held = 0
         self._wanted = 0
 
@@ -43,8 +43,9 @@ class Framing:
         if not isinstance(data, bytes):
             data = bytes(data)
         if self._offset < len(self._data):
-            self._chunks.append(self._data[self._offset :])
-            self._held = len(self._chunks[0])
+            rest = memoryview(self._data)[self._offset :]
+            self._chunks.append(rest)
+            self._held = len(rest)
             self._data, self._offset = b"", 0
         if self._chunks:
             self._chunks.append(data)

@@ -11,7 +11,7 @@ from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_IDS, Buffer, Fragments, Sequence
-from erldist_proto._limits import ConnectionLimits
+from erldist_proto._limits import ConnectionLimits, term_options
 
 VERSION_MAGIC: Final = 131
 PASS_THROUGH: Final = 112
@@ -34,10 +34,9 @@ class Incoming:
         "_has_header",
         "_limits",
         "_no_header",
-        "_none",
         "_now",
+        "_options",
         "_peer",
-        "_terms",
         "fragments",
     )
 
@@ -46,8 +45,7 @@ class Incoming:
         self._has_header = bool(flags & HEADER_MODES)
         self._atoms = IncomingAtoms()
         self._no_header = Header(())
-        self._terms = limits.terms
-        self._none = none
+        self._options = term_options(limits, none)
         self._limits = limits
         self._now = 0.0
         self.fragments = Fragments(limits)
@@ -104,7 +102,7 @@ class Incoming:
         if known is not None:
             return known[0], offset + known[1]
         start = offset
-        term, offset = decode_bare(packet, start, atom_refs=header.atoms, none=self._none, limits=self._terms)
+        term, offset = decode_bare(packet, start, atom_refs=header.atoms, **self._options)
         message = parse(term)
         if message.owned:
             owner = getattr(message, message.owned)
@@ -118,9 +116,7 @@ class Incoming:
     def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, header: Header) -> Received:
         payload: Term = None
         if message.has_payload:
-            payload, offset = decode_bare(
-                packet, offset, atom_refs=header.atoms, none=self._none, limits=self._terms
-            )
+            payload, offset = decode_bare(packet, offset, atom_refs=header.atoms, **self._options)
         if offset != len(packet):
             raise RemoteProtocolError(f"{len(packet) - offset} bytes too many after {type(message).__name__}")
         return Received(message, payload)

@@ -1,16 +1,14 @@
 """How much a peer may make us hold: every limit named, with its reason."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from etf_codec import Limits
+from etf_codec import Atom, Limits
 
 MIB = 1024 * 1024
 
 HANDSHAKE_TIME_CAP = 30.0
 """Seconds a whole handshake may last: a bound on each step alone adds up, step by step."""
-
-
-TERM_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +36,15 @@ class ConnectionLimits:
     max_fragment_age: float = 300.0
     """How long a message may stay incomplete."""
 
-    terms: Limits = TERM_LIMITS
-    """What one term may hold; see `etf_codec.Limits`."""
+    terms: Limits | None = None
+    """What one term may hold; None for the defaults of `etf_codec.Limits`."""
+
+
+def term_options(limits: ConnectionLimits, none: Atom | None) -> dict[str, Any]:
+    """The codec's options that differ from its defaults: with none of them it takes its quickest way."""
+    options: dict[str, Any] = {}
+    if limits.terms is not None:
+        options["limits"] = limits.terms
+    if none is not None:
+        options["none"] = none
+    return options

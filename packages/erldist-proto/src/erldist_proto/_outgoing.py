@@ -10,7 +10,7 @@ from erldist_proto._dist_header import MAX_REFS, NO_REFS_HEADER, InlineAtoms, Me
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_BYTES, Buffer, cut
-from erldist_proto._limits import ConnectionLimits
+from erldist_proto._limits import ConnectionLimits, term_options
 from erldist_proto._variants import conversions
 
 MESSAGE_START: Final = Struct(">IBB")
@@ -30,20 +30,20 @@ class Outgoing:
         "_conversions",
         "_fragments",
         "_inline",
-        "_legacy",
         "_limits",
-        "_none",
+        "_options",
         "_sequence",
     )
 
     def __init__(self, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
         self._atoms = OutgoingAtoms() if DistFlags.DIST_HDR_ATOM_CACHE in flags else None
         self._fragments = DistFlags.FRAGMENTS in flags
-        self._legacy = DistFlags.BIG_CREATION not in flags
+        self._options = term_options(limits, none)
+        if DistFlags.BIG_CREATION not in flags:
+            self._options["legacy_identifiers"] = True
         self._conversions = conversions(flags)
         self._inline = InlineAtoms()
         self._limits = limits
-        self._none = none
         self._sequence = 0
 
     def send(self, message: ControlMessage, payload: Term) -> list[Buffer]:
@@ -90,9 +90,7 @@ class Outgoing:
         return message, payload
 
     def _encode(self, terms: tuple[Term, ...], refs: dict[Atom, bytes]) -> list[Buffer]:
-        pieces: list[Buffer] = encode_bare(
-            terms, refs, none=self._none, limits=self._limits.terms, legacy_identifiers=self._legacy
-        )
+        pieces: list[Buffer] = encode_bare(terms, refs, **self._options)
         return pieces
 
     def _header(self, refs: dict[Atom, bytes]) -> bytes:
