@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
+import ergo_node
 import pytest
-from ergo_node import Node
 from erlang_peer import Erl, StartErl
 from etf_codec import Term
 from witness import StartWitness, Witness, Witnessed
@@ -104,14 +104,14 @@ async def start_erl(erlang_code: Path, epmd_port: int) -> AsyncIterator[StartErl
 
 
 @pytest.fixture
-async def node(epmd_port: int) -> AsyncIterator[Node]:
+async def node(epmd_port: int) -> AsyncIterator["ergo_node.Node"]:
     """Our node, known to the EPMD of the test."""
-    async with Node("py@127.0.0.1", cookie="secret") as node:
+    async with ergo_node.Node("py@127.0.0.1", cookie="secret") as node:
         yield node
 
 
 @pytest.fixture
-async def start_witness(node: Node) -> AsyncIterator[StartWitness]:
+async def start_witness(node: "ergo_node.Node") -> AsyncIterator[StartWitness]:
     """Starts processes on our node that report to the test."""
     with ExitStack() as streams:
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import anyio
+import otp_behaviors
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from etf_codec import Atom, Pid, Term
-from otp_behaviors import GenServer, ServerHandle
+from otp_behaviors import GenServer
 
 PATIENCE = 15.0
 
@@ -37,7 +38,9 @@ class Witness(GenServer):
 class Witnessed:
     """The test's side of a witness."""
 
-    def __init__(self, handle: ServerHandle, messages: MemoryObjectReceiveStream[Term]) -> None:
+    def __init__(
+        self, handle: "otp_behaviors.ServerHandle", messages: MemoryObjectReceiveStream[Term]
+    ) -> None:
         self.handle = handle
         self.pid: Pid = handle.pid
         self._messages = messages
