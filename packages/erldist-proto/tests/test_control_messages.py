@@ -1,4 +1,4 @@
-import dataclasses
+from inspect import get_annotations
 
 import pytest
 from erldist_proto import (
@@ -131,16 +131,15 @@ def test_what_must_come_from_a_process_of_the_peer() -> None:
 
 @pytest.mark.parametrize("message", OWNED, ids=lambda message: type(message).__name__)
 def test_forged_senders_close(message: ControlMessage) -> None:
-    forged = dataclasses.replace(message, **{message.owned: Pid("eve@host", 1, 0, 1)})  # type: ignore[type-var]  # a dataclass
     incoming = Incoming("alice@host", DEFAULT_FLAGS, ConnectionLimits(), None)
-
-    def packet(message: ControlMessage) -> bytes:
-        terms = (serialize(message), REASON) if message.has_payload else (serialize(message),)
-        return b"\x83D\0" + b"".join(encode_bare(terms, Inline()))
-
-    assert isinstance(incoming.receive(packet(message)), Received)
+    term = serialize(message)
+    payload = (REASON,) if message.has_payload else ()
+    received = incoming.receive(b"\x83D\0" + b"".join(encode_bare((term, *payload), Inline())))
+    assert received == Received(message, REASON if message.has_payload else None)
+    forged = list(term)
+    forged[1 + list(get_annotations(type(message))).index(message.owned)] = Pid("eve@host", 1, 0, 1)
     with pytest.raises(RemoteProtocolError, match="a process of eve@host, but from alice@host"):
-        incoming.receive(packet(forged))
+        incoming.receive(b"\x83D\0" + b"".join(encode_bare((tuple(forged), *payload), Inline())))
 
 
 class Inline(dict[Atom, bytes]):

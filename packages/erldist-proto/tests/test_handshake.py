@@ -22,6 +22,7 @@ from erldist_proto import (
     Refuse,
     RemoteProtocolError,
     State,
+    simultaneous_status,
 )
 from erldist_proto._handshake import TRANSITIONS, Handshake, gen_digest
 from erldist_proto._handshake_messages import (
@@ -347,6 +348,19 @@ def in_state(state: State) -> Handshake:
     handshake = Handshake(local, state, peer=peer, cookie="c", challenge=1)
     handshake._offered = DEFAULT_FLAGS
     return handshake
+
+
+def test_of_two_simultaneous_connections_one_survives() -> None:
+    by_alice = initiator(), acceptor()
+    by_bob = initiator(BOB, "alice@host"), acceptor(ALICE)
+    exchange(*by_alice)
+    exchange(*by_bob)
+    for ours, (dialling, accepting) in (("bob@host", by_alice), ("alice@host", by_bob)):
+        status = simultaneous_status(ours, accepting.peer)
+        accepting.send(Accept("c", status=status) if status != "nok" else Refuse(status))
+        exchange(dialling, accepting)
+    assert [connection.state for connection in by_alice] == [State.CLOSED] * 2
+    assert [connection.state for connection in by_bob] == [State.CONNECTED] * 2
 
 
 PAIRS = list(product(State, EXAMPLES.values()))
