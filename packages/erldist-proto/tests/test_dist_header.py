@@ -1,6 +1,7 @@
 import pytest
 from erldist_proto import RemoteProtocolError, Send
 from erldist_proto._dist_header import (
+    CONTROL_BYTES,
     CONTROLS_SIZE,
     MAX_REFS,
     MEMO_SIZE,
@@ -175,3 +176,6 @@ def test_control_messages_are_remembered_within_bounds() -> None:
     for number in range(3 * CONTROLS_SIZE):
         header.remember(number.to_bytes(4), 0, 4, Send(Pid("a@b", number, 0, 1)))
     assert len(header._known) <= CONTROLS_SIZE
+    large = bytes(CONTROL_BYTES + 1)
+    header.remember(large, 0, len(large), Send(Pid("a@b", 1, 0, 1)))
+    assert large not in header._known

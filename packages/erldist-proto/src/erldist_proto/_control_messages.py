@@ -401,8 +401,9 @@ class AltactSigSend(ControlMessage):
     def to_term(self) -> tuple[Term, ...]:
         """Four elements, or five with a token."""
         term = self.to_tuple(self)
+        flags: object = self.flags
         # Flags of another type are found by the check of the whole tuple.
-        return term[:-1] if isinstance(self.flags, int) and not self.flags & ALTACT_TOKEN else term
+        return term[:-1] if isinstance(flags, int) and not flags & ALTACT_TOKEN else term
 
     def fault(self) -> str:
         """Flags that contradict each other or the type of `to`."""

@@ -20,12 +20,14 @@ NEW_ENTRY: Final = 8
 SEGMENT: Final = 7
 LONG_ATOMS: Final = 1
 
-MEMO_SIZE: Final = 256
+MEMO_SIZE: Final = 64
 """Headers without a new entry repeat (the same two processes, the same tags), so both directions keep them
 until the cache changes, or this many are known. One that lists node names and a tag serves many processes."""
 
-CONTROLS_SIZE: Final = 128
-"""Control messages remembered for one header: with MEMO_SIZE some MiB at the most, for a hostile peer."""
+CONTROLS_SIZE: Final = 256
+CONTROL_BYTES: Final = 256
+"""Control messages remembered for one header, and how large one may be (25 to 100 bytes is usual): with MEMO_SIZE
+this bounds what a hostile peer can fill to some MiB."""
 
 Refs = tuple[Atom, ...]
 NO_REFS_HEADER: Final = b"\0"
@@ -54,6 +56,8 @@ class Header:
 
     def remember(self, packet: bytes | memoryview, offset: int, end: int, message: ControlMessage) -> None:
         """Keep a message that may come again."""
+        if end - offset > CONTROL_BYTES:
+            return
         if len(self._known) >= CONTROLS_SIZE:
             self._known.clear()
         self._size = end - offset
