@@ -26,8 +26,8 @@ until the cache changes, or this many are known. One that lists node names and a
 
 CONTROLS_SIZE: Final = 256
 CONTROL_BYTES: Final = 256
-"""Control messages remembered for one header, and how large one may be (25 to 100 bytes is usual): with MEMO_SIZE
-this bounds what a hostile peer can fill to some MiB."""
+"""Control messages remembered for one header, and how large one may be (25 to 100 bytes is usual): with
+MEMO_SIZE this bounds what a hostile peer can fill to some MiB."""
 
 Refs = tuple[Atom, ...]
 NO_REFS_HEADER: Final = b"\0"

@@ -19,7 +19,7 @@ COPY_BELOW_BYTES: Final = 4096
 class Framing:
     """Cuts what was received into packets, all complete ones of a read in one pass, and linear in any split.
 
-    `length_bytes` and `max_packet_bytes` may be changed between two packets: that is how a handshake ends.
+    `length_bytes` and `max_packet_bytes` may be changed between two calls of `packets`: so a handshake ends.
     """
 
     __slots__ = ("_chunks", "_data", "_held", "_offset", "_wanted", "length_bytes", "max_packet_bytes")
@@ -65,14 +65,15 @@ class Framing:
         data = self._data
         view = None
         size = len(data)
+        width, longest = self.length_bytes, self.max_packet_bytes
+        unpack_length = LENGTHS[width].unpack_from
         while True:
-            width = self.length_bytes
             start = self._offset + width
             if start > size:
                 self._wanted = width
                 return
-            (length,) = LENGTHS[width].unpack_from(data, self._offset)
-            if length > self.max_packet_bytes:
+            (length,) = unpack_length(data, start - width)
+            if length > longest:
                 raise RemoteProtocolError(self._too_long(length))
             end = start + length
             if end > size:
