@@ -1,3 +1,4 @@
+import hmac
 from itertools import product
 
 import pytest
@@ -348,6 +349,18 @@ def in_state(state: State) -> Handshake:
     handshake = Handshake(local, state, peer=peer, cookie="c", challenge=1)
     handshake._offered = DEFAULT_FLAGS
     return handshake
+
+
+def test_digests_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    shake(initiator(), acceptor(), Accept("c"))
+    assert compared == [(gen_digest(5678, "c"),) * 2, (gen_digest(1234, "c"),) * 2]
 
 
 def test_of_two_simultaneous_connections_one_survives() -> None:
