@@ -48,7 +48,7 @@ def _prepare(
         return bytes(view), Reading(limits, convert, none, atoms)
     if copy_binaries and convert is None:
         convert = bytes
-    return view.cast("B").toreadonly(), Reading(limits, convert, none, atoms)
+    return view.cast("B").toreadonly(), Reading(limits, convert, none, atoms, views=True)
 
 
 def decode(

@@ -236,6 +236,8 @@ def freeze(term: Term) -> Term:
         for item in pending:
             if item.__class__ is dict:
                 parts.append(FrozenMap(item))
+            elif item.__class__ is memoryview:
+                parts.append(bytes(item))
             elif item.__class__ in _REBUILD:
                 stack.append((container, parts, pending))
                 container, parts = item, []

@@ -15,6 +15,7 @@ from ._frozen import FrozenList, FrozenMap
 from ._identifiers import Pid, Port, Reference
 from ._terms import BitString, Export, Fun, ImproperList, NativeRecord, Term
 
+_NIL_RANK: Final = 10
 _LIST_RANK: Final = 11
 
 # For a term: the place of its kind in the order, what tells two of that kind apart, and if that is equal the
@@ -39,7 +40,7 @@ def _map(pairs: Iterable[tuple[Term, Term]]) -> _Key:
 
 def _list(items: Iterable[Term], tail: Term) -> _Key:
     elements = [*items, tail]
-    return (_LIST_RANK if len(elements) > 1 else 10), None, elements
+    return (_LIST_RANK, None, elements) if len(elements) > 1 else (_NIL_RANK, None, [])
 
 
 def _record(term: NativeRecord) -> _Key:

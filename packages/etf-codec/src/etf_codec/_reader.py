@@ -41,10 +41,30 @@ u32 = Struct(">I").unpack_from
 i32 = Struct(">i").unpack_from
 f64 = Struct(">d").unpack_from
 
-# By the text as bytes; a read-only memoryview finds what its bytes would.
 _known_utf8: dict[Any, Term] = {}
 _known_latin1: dict[Any, Term] = {}
 _known_pids: dict[object, Pid] = {}
+
+
+class _ByView:
+    """A cache asked with views, whose hash is that of what they look into: none, for a bytearray."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, known: dict[Any, Term]) -> None:
+        self._known = known
+
+    def get(self, view: memoryview) -> Term:
+        return self._known.get(bytes(view))
+
+    def __setitem__(self, text: bytes, value: Term) -> None:
+        self._known[text] = value
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def clear(self) -> None:
+        self._known.clear()
 
 
 class Reading:
@@ -58,6 +78,7 @@ class Reading:
         convert: Callable[[Any], Term] | None,
         none: Atom | None,
         allowed: Container[Atom | str] | None,
+        views: bool = False,
     ) -> None:
         self.limits = limits
         self.convert = convert
@@ -65,8 +86,10 @@ class Reading:
         self.none: object = object() if none is None else none
         self.allowed = allowed
         # The atoms seen so far, by their text: shared by all calls, but for those that refuse some.
-        self.utf8: dict[Any, Term] = _known_utf8 if allowed is None else {}
-        self.latin1: dict[Any, Term] = _known_latin1 if allowed is None else {}
+        utf8: dict[Any, Term] = _known_utf8 if allowed is None else {}
+        latin1: dict[Any, Term] = _known_latin1 if allowed is None else {}
+        self.utf8: Any = _ByView(utf8) if views else utf8
+        self.latin1: Any = _ByView(latin1) if views else latin1
         self.pids: dict[object, Pid] = _known_pids if allowed is None else {}
 
 
