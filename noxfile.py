@@ -138,6 +138,18 @@ def rules(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """The speed tables: all of them, or one and its options: `nox -s bench -- codec --rounds 3`."""
+    install(session, every_package(), *group("bench"))
+    known = sorted(path.parent.name for path in Path("benchmarks").glob("*/__main__.py"))
+    chosen, options = (session.posargs[:1], session.posargs[1:]) if session.posargs else (known, [])
+    if not set(chosen) <= set(known):
+        session.error(f"there is no benchmark {chosen[0]!r}; there are {', '.join(known)}")
+    for name in chosen:
+        session.run("python", f"benchmarks/{name}", *options)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every Python snippet of the documentation."""
     install(session, every_package(), *group("test"))
