@@ -324,6 +324,8 @@ def test_a_challenge_may_be_given_with_the_answer() -> None:
     [
         (Accept("c", status="maybe"), "use ok"),
         (Accept(""), "empty"),
+        (Accept("c", challenge=1 << 32), "32 bits"),
+        (Accept("c", challenge=-1), "32 bits"),
         (Accept("\u20ac"), "Latin-1"),
         (Refuse("ok"), "use nok"),
     ],

@@ -56,6 +56,8 @@ def test_a_node_is_checked() -> None:
         LocalNode("py", 1)
     with pytest.raises(ValueError, match="32 bits"):
         LocalNode("py@host", 1 << 32)
+    with pytest.raises(ValueError, match="64 bits"):
+        LocalNode("py@host", 1, DistFlags(1 << 64))
 
 
 def test_the_connection_of_the_greater_name_survives() -> None:

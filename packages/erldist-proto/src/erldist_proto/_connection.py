@@ -152,6 +152,7 @@ class Connection:
         connection = cls(handshake, now, length_bytes, tick_time, tick_intensity, setup_time, limits, none)
         handshake.begin()
         connection._take_step()
+        connection._stepped = False  # what we say ourselves gains the peer no time
         return connection
 
     @classmethod

@@ -78,6 +78,17 @@ def check_cookie(cookie: str) -> str:
     return cookie
 
 
+def check_challenge(challenge: int) -> int:
+    """The challenge, if it fits its 32 bits.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not 0 <= challenge < 1 << 32:
+        raise ValueError(f"a challenge has 32 bits, {challenge:#x} does not fit")
+    return challenge
+
+
 class Handshake:
     """One handshake. `step` takes a message or command; `outgoing` and `events` collect what came of it."""
 
@@ -100,11 +111,10 @@ class Handshake:
         self._name = local.name
         self._creation = local.creation
         self._cookie = cookie
-        self._challenge = challenge
+        self._challenge = None if challenge is None else check_challenge(challenge)
         self._offered = NO_FLAGS
         self._peer_creation = 0
         self._version = version
-        self._accept = Accept("")
         self._parsers = FROM_ACCEPTOR if state is State.AWAIT_STATUS else FROM_INITIATOR
 
     def begin(self) -> None:
@@ -266,9 +276,8 @@ class Handshake:
                 f"Accept(status={accept.status!r}): use ok, ok_simultaneous, alive or Refuse"
             )
         self._cookie = _local_value(check_cookie, accept.cookie)
-        self._accept = accept
         if accept.challenge is not None:
-            self._challenge = accept.challenge
+            self._challenge = _local_value(check_challenge, accept.challenge)
         if DistFlags.NAME_ME in self._offered:
             return self._give_name(accept)
         self._say(Status(accept.status))
@@ -353,7 +362,7 @@ def _demand_host(host: str) -> None:
         raise RemoteProtocolError(f"handshake: a peer that asks for a name gives its host, not {host!r}")
 
 
-def _local_value(check: Callable[[str], Any], value: str) -> Any:
+def _local_value(check: Callable[[Any], Any], value: Any) -> Any:
     try:
         return check(value)
     except ValueError as wrong:

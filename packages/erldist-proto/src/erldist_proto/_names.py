@@ -67,6 +67,8 @@ class LocalNode:
             NodeName.parse(self.name)
         if not 0 <= self.creation <= MAX_CREATION:
             raise ValueError(f"creation {self.creation} does not fit 32 bits")
+        if not 0 <= flags < 1 << 64:
+            raise ValueError(f"flags {int(flags):#x} do not fit 64 bits")
         if self.hidden or dynamic:
             flags &= ~DistFlags.PUBLISHED
         object.__setattr__(self, "flags", flags)
