@@ -51,6 +51,31 @@ def test_reading_may_pause_between_two_packets_and_change_the_width() -> None:
     assert [bytes(packet) for packet in framing.packets()] == [b"b", b"c"]
 
 
+def test_a_pause_after_a_split_packet_forgets_nothing() -> None:
+    framing = Framing(2, 100)
+    framing.feed(b"\0\4ab")
+    assert list(framing.packets()) == []
+    framing.feed(b"cd\0")
+    assert bytes(next(framing.packets())) == b"abcd"
+    framing.feed(b"\1x")
+    assert [bytes(packet) for packet in framing.packets()] == [b"x"]
+
+
+def test_what_follows_a_large_packet_in_its_last_read() -> None:
+    large, read = bytes(3 * COPY_BELOW_BYTES), b"\0\1a\0\2b"
+    stream = framed([large], 2) + read
+    framing = Framing(2, 1 << 20)
+    framing.feed(stream[:5000])
+    assert list(framing.packets()) == []
+    framing.feed(stream[5000:])
+    assert framing.unread_bytes == len(stream)
+    assert bytes(next(framing.packets())) == large
+    assert framing.unread_bytes == len(read)
+    assert [bytes(packet) for packet in framing.packets()] == [b"a"]
+    framing.feed(b"c")
+    assert [bytes(packet) for packet in framing.packets()] == [b"bc"]
+
+
 def test_a_buffer_may_be_used_again() -> None:
     buffer = bytearray(b"\0\3abc")
     framing = Framing(2, 10)

@@ -22,7 +22,16 @@ class Framing:
     `length_bytes` and `max_packet_bytes` may be changed between two calls of `packets`: so a handshake ends.
     """
 
-    __slots__ = ("_chunks", "_data", "_held", "_offset", "_wanted", "length_bytes", "max_packet_bytes")
+    __slots__ = (
+        "_chunks",
+        "_data",
+        "_held",
+        "_large",
+        "_offset",
+        "_wanted",
+        "length_bytes",
+        "max_packet_bytes",
+    )
 
     def __init__(self, length_bytes: int, max_packet_bytes: int) -> None:
         self.length_bytes = length_bytes
@@ -32,11 +41,12 @@ class Framing:
         self._chunks: list[bytes | memoryview] = []
         self._held = 0
         self._wanted = 0
+        self._large = b""
 
     @property
     def unread_bytes(self) -> int:
         """Received and not yet given out as a packet."""
-        return self._held if self._chunks else len(self._data) - self._offset
+        return self._held if self._chunks else len(self._large) + len(self._data) - self._offset
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Add what was read. Mutable buffers are copied, so the caller may use them again."""
@@ -52,9 +62,20 @@ class Framing:
             self._held += len(data)
             if self._held < self._wanted:
                 return
+            if self._wanted >= COPY_BELOW_BYTES:
+                self._complete_large(data)
+                return
             data = b"".join(self._chunks)
             self._chunks.clear()
         self._data, self._offset = data, 0
+
+    def _complete_large(self, data: bytes) -> None:
+        """Join a large packet's own bytes only: what follows it in the last read stays where it is."""
+        end = len(data) - (self._held - self._wanted)
+        self._chunks[-1] = memoryview(data)[:end]
+        self._large = b"".join(self._chunks)
+        self._chunks.clear()
+        self._data, self._offset = data, end
 
     def packets(self) -> Iterator[bytes | memoryview]:
         """The complete packets, in order. May be left at any packet and asked for again.
@@ -65,8 +86,13 @@ class Framing:
         data = self._data
         view = None
         size = len(data)
+        # Whoever leaves at a packet has not been told what the next one wants.
+        self._wanted = 0
         width, longest = self.length_bytes, self.max_packet_bytes
         unpack_length = LENGTHS[width].unpack_from
+        if self._large:
+            large, self._large = self._large, b""
+            yield memoryview(large)[width:]
         while True:
             start = self._offset + width
             if start > size:
