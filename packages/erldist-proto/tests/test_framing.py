@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 from erldist_proto import RemoteProtocolError
-from erldist_proto._framing import COPY_BELOW_BYTES, Framing
+from erldist_proto._framing import COPY_BELOW_BYTES, Framing, Packet, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,11 +11,15 @@ def framed(packets: list[bytes], width: int) -> bytes:
     return b"".join(len(packet).to_bytes(width) + packet for packet in packets)
 
 
+def joined(packet: Packet) -> bytes:
+    return bytes(whole(packet))
+
+
 def read(framing: Framing, chunks: list[bytes]) -> list[bytes]:
     packets: list[bytes] = []
     for chunk in chunks:
         framing.feed(chunk)
-        packets += map(bytes, framing.packets())
+        packets += map(joined, framing.packets())
     return packets
 
 
@@ -42,13 +46,13 @@ def test_one_byte_at_a_time() -> None:
 def test_reading_may_pause_between_two_packets_and_change_the_width() -> None:
     framing = Framing(2, 100)
     framing.feed(b"\0\1a\0\0\0\1b")
-    assert bytes(next(framing.packets())) == b"a"
+    assert joined(next(framing.packets())) == b"a"
     assert framing.unread_bytes == 5
     framing.length_bytes = 4
     framing.feed(b"\0\0")
     assert framing.unread_bytes == 7
     framing.feed(b"\0\1c")
-    assert [bytes(packet) for packet in framing.packets()] == [b"b", b"c"]
+    assert [joined(packet) for packet in framing.packets()] == [b"b", b"c"]
 
 
 def test_a_pause_after_a_split_packet_forgets_nothing() -> None:
@@ -56,9 +60,9 @@ def test_a_pause_after_a_split_packet_forgets_nothing() -> None:
     framing.feed(b"\0\4ab")
     assert list(framing.packets()) == []
     framing.feed(b"cd\0")
-    assert bytes(next(framing.packets())) == b"abcd"
+    assert joined(next(framing.packets())) == b"abcd"
     framing.feed(b"\1x")
-    assert [bytes(packet) for packet in framing.packets()] == [b"x"]
+    assert [joined(packet) for packet in framing.packets()] == [b"x"]
 
 
 def test_what_follows_a_large_packet_in_its_last_read() -> None:
@@ -68,12 +72,12 @@ def test_what_follows_a_large_packet_in_its_last_read() -> None:
     framing.feed(stream[:5000])
     assert list(framing.packets()) == []
     framing.feed(stream[5000:])
-    assert framing.unread_bytes == len(stream)
-    assert bytes(next(framing.packets())) == large
+    assert framing.unread_bytes == len(stream) - 2  # without its length
+    assert joined(next(framing.packets())) == large
     assert framing.unread_bytes == len(read)
-    assert [bytes(packet) for packet in framing.packets()] == [b"a"]
+    assert [joined(packet) for packet in framing.packets()] == [b"a"]
     framing.feed(b"c")
-    assert [bytes(packet) for packet in framing.packets()] == [b"bc"]
+    assert [joined(packet) for packet in framing.packets()] == [b"bc"]
 
 
 def test_a_buffer_may_be_used_again() -> None:
@@ -81,7 +85,7 @@ def test_a_buffer_may_be_used_again() -> None:
     framing = Framing(2, 10)
     framing.feed(buffer)
     buffer[:] = b"xxxxx"
-    assert [bytes(packet) for packet in framing.packets()] == [b"abc"]
+    assert [joined(packet) for packet in framing.packets()] == [b"abc"]
 
 
 @pytest.mark.parametrize(
@@ -99,3 +103,18 @@ def test_too_long_is_refused_on_its_length(width: int, start: bytes, hint: str) 
     with pytest.raises(RemoteProtocolError) as caught:
         list(framing.packets())
     assert hint in str(caught.value)
+
+
+def test_a_large_packet_is_not_copied_but_crumbs_are() -> None:
+    stream = framed([bytes(10 * COPY_BELOW_BYTES)], 2)
+    framing = Framing(2, 1 << 20)
+    assert read(framing, [stream[:COPY_BELOW_BYTES]]) == []
+    framing.feed(stream[COPY_BELOW_BYTES:])
+    (packet,) = framing.packets()
+    assert isinstance(packet, list)
+    assert len(packet) == 2
+    for index in range(len(stream)):
+        framing.feed(stream[index : index + 1])
+        for packet in framing.packets():
+            assert isinstance(packet, list)
+            assert len(packet) == 1

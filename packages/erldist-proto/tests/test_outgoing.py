@@ -14,7 +14,7 @@ from erldist_proto import (
     SendSender,
 )
 from erldist_proto._fragments import FRAGMENT_BYTES
-from erldist_proto._framing import Framing
+from erldist_proto._framing import Framing, whole
 from erldist_proto._incoming import Incoming
 from erldist_proto._outgoing import Outgoing
 from etf_codec import Atom, EncodeError, Pid, Term
@@ -38,7 +38,7 @@ each_form = pytest.mark.parametrize("flags", FORMS, ids=["both", "fragments", "c
 def packets(buffers: Sequence[bytes | memoryview]) -> list[bytes]:
     framing = Framing(4, 1 << 30)
     framing.feed(b"".join(buffers))
-    found = [bytes(packet) for packet in framing.packets()]
+    found = [bytes(whole(packet)) for packet in framing.packets()]
     assert framing.unread_bytes == 0
     return found
 

@@ -10,7 +10,7 @@ from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProto
 from erldist_proto._events import Closed, Event, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
 from erldist_proto._fragments import Buffer
-from erldist_proto._framing import LENGTHS, TICK, Framing
+from erldist_proto._framing import LENGTHS, TICK, Framing, whole
 from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming
 from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
@@ -320,7 +320,7 @@ class Connection:
         """Packets until the handshake is over, or asks us: then the peer's bytes wait for the answer."""
         if self._state not in ASKING:
             for packet in self._framing.packets():
-                self._handshake.receive(packet)
+                self._handshake.receive(whole(packet))
                 self._take_step()
                 if self._state in PAUSING:
                     break

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags, expand
-from erldist_proto._framing import Framing
+from erldist_proto._framing import Framing, whole
 from erldist_proto._handshake_messages import (
     FROM_ACCEPTOR,
     FROM_INITIATOR,
@@ -76,7 +76,7 @@ class Dissector:
         # Asked anew for each packet, because the handshake's last one changes how the next is framed.
         for packet in side.framing.packets():
             if side.incoming is None:
-                message = parse(packet, FROM_INITIATOR if side is self._initiator else FROM_ACCEPTOR)
+                message = parse(whole(packet), FROM_INITIATOR if side is self._initiator else FROM_ACCEPTOR)
                 self._learn(side, message)
                 return message
             if not packet:

@@ -20,7 +20,7 @@ FRAGMENT_IDS: Final = Struct(">QQ")
 FIRST_FRAGMENT: Final = Struct(">BBQQ")
 
 PART_OVERHEAD_BYTES: Final = 256
-"""What a part costs beside its bytes, so that a peer cannot hide memory in very many tiny ones."""
+"""What a fragment costs beside its bytes, so that a peer cannot hide memory in very many tiny ones."""
 
 Buffer = bytes | memoryview
 
@@ -28,7 +28,7 @@ Buffer = bytes | memoryview
 class Sequence:
     """A message that is arriving in fragments."""
 
-    __slots__ = ("header", "left", "message", "opened_at", "parts", "payload_bytes")
+    __slots__ = ("header", "held_bytes", "left", "message", "opened_at", "parts", "payload_bytes")
 
     def __init__(self, message: ControlMessage, header: Header, left: int, opened_at: float) -> None:
         self.message = message
@@ -37,6 +37,7 @@ class Sequence:
         self.opened_at = opened_at
         self.parts: list[Buffer] = []
         self.payload_bytes = 0
+        self.held_bytes = 0
 
     def payload(self) -> bytes:
         """The payload's bytes, in one piece."""
@@ -53,7 +54,7 @@ class Fragments:
         self._sequences: dict[int, Sequence] = {}
         self._held = 0
 
-    def open(self, sequence_id: int, sequence: Sequence, part: Buffer) -> Sequence | None:
+    def open(self, sequence_id: int, sequence: Sequence, *parts: Buffer) -> Sequence | None:
         """A first fragment arrived; `left` is its own number. Returns the sequence if that is all of it."""
         if not sequence.left:
             raise RemoteProtocolError("first fragment with the number 0")
@@ -64,9 +65,9 @@ class Fragments:
                 f"more than {self._limits.max_open_fragments} unfinished fragmented messages"
             )
         self._sequences[sequence_id] = sequence
-        return self._add(sequence_id, sequence, part)
+        return self._add(sequence_id, sequence, parts)
 
-    def proceed(self, sequence_id: int, fragment_id: int, part: Buffer) -> Sequence | None:
+    def proceed(self, sequence_id: int, fragment_id: int, *parts: Buffer) -> Sequence | None:
         """A continuation arrived. Returns the sequence if it was the last."""
         sequence = self._sequences.get(sequence_id)
         if sequence is None:
@@ -75,7 +76,7 @@ class Fragments:
             raise RemoteProtocolError(
                 f"fragment {fragment_id} of sequence {sequence_id}, {sequence.left} was due"
             )
-        return self._add(sequence_id, sequence, part)
+        return self._add(sequence_id, sequence, parts)
 
     def deadline(self) -> float | None:
         """When the oldest unfinished message is too old."""
@@ -88,23 +89,25 @@ class Fragments:
         self._sequences.clear()
         self._held = 0
 
-    def _add(self, sequence_id: int, sequence: Sequence, part: Buffer) -> Sequence | None:
-        sequence.payload_bytes += len(part)
+    def _add(self, sequence_id: int, sequence: Sequence, parts: tuple[Buffer, ...]) -> Sequence | None:
+        size = sum(map(len, parts))
+        sequence.payload_bytes += size
         if sequence.payload_bytes > self._limits.max_message_bytes:
             raise RemoteProtocolError(
                 f"fragmented message of more than {self._limits.max_message_bytes} bytes"
             )
-        self._held += len(part) + PART_OVERHEAD_BYTES
+        self._held += size + PART_OVERHEAD_BYTES
+        sequence.held_bytes += size + PART_OVERHEAD_BYTES
         if self._held > self._limits.max_fragment_bytes:
             raise RemoteProtocolError(
                 f"unfinished messages of more than {self._limits.max_fragment_bytes} bytes"
             )
-        sequence.parts.append(_owned(part))
+        sequence.parts += map(_owned, parts)
         sequence.left -= 1
         if sequence.left:
             return None
         del self._sequences[sequence_id]
-        self._held -= sequence.payload_bytes + len(sequence.parts) * PART_OVERHEAD_BYTES
+        self._held -= sequence.held_bytes
         return sequence
 
 

@@ -15,6 +15,14 @@ TICK: Final = b"\0\0\0\0"
 COPY_BELOW_BYTES: Final = 4096
 """Smaller packets are cut out as bytes: they decode quicker than a view, and the copy costs little."""
 
+Packet = bytes | memoryview | list[memoryview]
+"""One packet; a large one that came in several reads is the list of its pieces."""
+
+
+def whole(packet: Packet) -> bytes | memoryview:
+    """The packet in one piece."""
+    return b"".join(packet) if isinstance(packet, list) else packet
+
 
 class Framing:
     """Cuts what was received into packets, all complete ones of a read in one pass, and linear in any split.
@@ -41,12 +49,14 @@ class Framing:
         self._chunks: list[bytes | memoryview] = []
         self._held = 0
         self._wanted = 0
-        self._large = b""
+        self._large: list[memoryview] = []
 
     @property
     def unread_bytes(self) -> int:
         """Received and not yet given out as a packet."""
-        return self._held if self._chunks else len(self._large) + len(self._data) - self._offset
+        if self._chunks:
+            return self._held
+        return sum(map(len, self._large)) + len(self._data) - self._offset
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Add what was read. Mutable buffers are copied, so the caller may use them again."""
@@ -70,19 +80,25 @@ class Framing:
         self._data, self._offset = data, 0
 
     def _complete_large(self, data: bytes) -> None:
-        """Join a large packet's own bytes only: what follows it in the last read stays where it is."""
+        """Give out a large packet in the pieces it came in; what follows it stays in `data`, uncopied."""
         end = len(data) - (self._held - self._wanted)
-        self._chunks[-1] = memoryview(data)[:end]
-        self._large = b"".join(self._chunks)
+        pieces = [*(memoryview(chunk) for chunk in self._chunks[:-1]), memoryview(data)[:end]]
+        pieces[0] = pieces[0][self.length_bytes :]
+        if len(pieces) * COPY_BELOW_BYTES > self._wanted:
+            # Crumbs cost more to keep than to join.
+            pieces = [memoryview(b"".join(pieces))]
+        self._large = pieces
         self._chunks.clear()
         self._data, self._offset = data, end
 
-    def packets(self) -> Iterator[bytes | memoryview]:
+    def packets(self) -> Iterator[Packet]:
         """The complete packets, in order. May be left at any packet and asked for again.
 
         Raises:
             RemoteProtocolError: A packet announces more than `max_packet_bytes`.
         """
+        if self._chunks:
+            return  # still less than the next packet wants
         data = self._data
         view = None
         size = len(data)
@@ -91,8 +107,8 @@ class Framing:
         width, longest = self.length_bytes, self.max_packet_bytes
         unpack_length = LENGTHS[width].unpack_from
         if self._large:
-            large, self._large = self._large, b""
-            yield memoryview(large)[width:]
+            large, self._large = self._large, []
+            yield large
         while True:
             start = self._offset + width
             if start > size:

@@ -11,6 +11,7 @@ from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_IDS, Buffer, Fragments, Sequence
+from erldist_proto._framing import Packet, whole
 from erldist_proto._limits import ConnectionLimits, term_options
 
 VERSION_MAGIC: Final = 131
@@ -59,13 +60,17 @@ class Incoming:
                 f"fragmented message unfinished after {self._limits.max_fragment_age:g} seconds"
             )
 
-    def receive(self, packet: Buffer) -> Received | None:
+    def receive(self, packet: Packet) -> Received | None:
         """The message that a packet completes, if any. The packet is not empty.
 
         Raises:
             RemoteProtocolError: It is no packet of the negotiated form, or holds what no node sends.
         """
         try:
+            if isinstance(packet, list):
+                if self._has_header and _is_next_fragment(packet[0]):
+                    return self._next_fragment(*packet)
+                packet = whole(packet)
             if not self._has_header:
                 return self._pass_through(packet)
             if packet[0] != VERSION_MAGIC or len(packet) < 2:
@@ -128,10 +133,10 @@ class Incoming:
         sequence = Sequence(message, header, fragment_id, self._now)
         return self._completed(self.fragments.open(sequence_id, sequence, packet[offset:]))
 
-    def _next_fragment(self, packet: Buffer) -> Received | None:
+    def _next_fragment(self, packet: Buffer, *pieces: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
         part = packet[2 + FRAGMENT_IDS.size :]
-        return self._completed(self.fragments.proceed(sequence_id, fragment_id, part))
+        return self._completed(self.fragments.proceed(sequence_id, fragment_id, part, *pieces))
 
     def _completed(self, sequence: Sequence | None) -> Received | None:
         if sequence is None:
@@ -143,6 +148,11 @@ def _after_magic(packet: Buffer, offset: int) -> int:
     if offset >= len(packet) or packet[offset] != VERSION_MAGIC:
         raise RemoteProtocolError("a term that is passed through does not begin with 131")
     return offset + 1
+
+
+def _is_next_fragment(piece: Buffer) -> bool:
+    """The first piece of a packet is one of a continuation, and has all that is not payload."""
+    return len(piece) >= 2 + FRAGMENT_IDS.size and piece[0] == VERSION_MAGIC and piece[1] == NEXT_FRAGMENT
 
 
 def _fragment_ids(packet: Buffer) -> tuple[int, int]:
