@@ -23,6 +23,7 @@ from erldist_proto import (
     SendSender,
     State,
     Ticked,
+    UnlinkIdAck,
 )
 from erldist_proto.testing import COOKIE, Faults, Wire, byte_by_byte, connected_pair, exchange
 from etf_codec import Atom, EncodeError, Pid, Reference
@@ -371,6 +372,14 @@ def test_a_tick_is_not_sent_behind_waiting_output() -> None:
     alice.handle_time(15.0)
     alice.handle_time(30.0)
     assert alice.bytes_pending == waiting
+
+
+def test_what_a_peer_is_not_told_is_no_sign_of_life() -> None:
+    alice, _ = connected_pair(second_flags=DEFAULT_FLAGS & ~DistFlags.UNLINK_ID)
+    alice.send(UnlinkIdAck(7, ALICE, BOB))
+    assert alice.data_to_send() == []
+    alice.handle_time(15.0)
+    assert alice.data_to_send() == [b"\0\0\0\0"]
 
 
 def test_an_unfinished_message_has_a_deadline() -> None:

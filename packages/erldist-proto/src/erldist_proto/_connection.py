@@ -4,7 +4,7 @@ from typing import Final, Self
 
 from etf_codec import Atom, Term
 
-from erldist_proto._commands import Accept, AnswerAlive, Command, Refuse
+from erldist_proto._commands import Command
 from erldist_proto._control import ControlMessage
 from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from erldist_proto._events import Closed, Event, Ticked
@@ -212,8 +212,7 @@ class Connection:
     def receive_eof(self) -> None:
         """The peer closed the socket, or it broke."""
         if self._state is State.AWAIT_ACK:
-            # OTP closes without a word when our digest is wrong, and hardly ever for anything else at this
-            # point.
+            # OTP closes without a word when our digest is wrong, and hardly ever for anything else here.
             self._close(
                 "cookie_mismatch",
                 f"cookie mismatch with {self.peer}, most likely: it closed the connection on our digest",
@@ -244,18 +243,17 @@ class Connection:
             LocalProtocolError: Not allowed now, not negotiated, or malformed. Nothing was sent.
             etf_codec.EncodeError: A term has no external form. Nothing was sent.
         """
-        if isinstance(message, Accept | Refuse | AnswerAlive):
+        if not isinstance(message, ControlMessage):
             self._handshake_command(message)
             return
         if self._state is not State.CONNECTED or self._outgoing is None or self._ticker is None:
             raise LocalProtocolError(
                 f"{type(message).__name__} cannot be sent: the connection is {self._state}"
             )
-        buffers = self._outgoing.send(message, payload)
-        self._out += buffers
-        for buffer in buffers:
+        for buffer in self._outgoing.send(message, payload):
+            self._out.append(buffer)
             self._pending += len(buffer)
-        self._ticker.written = True
+            self._ticker.written = True
 
     def data_to_send(self) -> list[Buffer]:
         """What to write, in order; empty when there is nothing. Large payloads are the caller's own bytes."""
