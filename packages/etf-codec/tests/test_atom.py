@@ -56,7 +56,7 @@ def test_names_that_erlang_refuses(name: str) -> None:
         Atom(name)
 
 
-@pytest.mark.parametrize("name", ["", "\0", "x" * 255, "€" * 255, "𝒳" * 255])
+@pytest.mark.parametrize("name", ["", "\0", "x" * 255, "€" * 255, "\U0001d4b3" * 255])
 def test_names_that_erlang_takes(name: str) -> None:
     assert decode(encode(Atom(name))).name == name
 

@@ -1,5 +1,7 @@
 """Tools for tests of programs that use terms. Needs hypothesis: `pip install hypothesis`."""
 
+from functools import cache
+
 from hypothesis import strategies as st
 
 from ._atom import Atom
@@ -27,11 +29,10 @@ _EDGES = [
 ]
 
 
-def atoms() -> st.SearchStrategy[Atom]:
+@st.composite
+def atoms(draw: st.DrawFn) -> Atom:
     """Atoms of all kinds of names, the empty and the longest included; not `true`, not `false`."""
-    common = st.sampled_from(["ok", "", "hello world", "Elixir.Enum", "é", "日本", "x" * 255, "€" * 255])
-    names = common | st.text(st.characters(exclude_categories=["Cs"]), max_size=255)
-    return names.filter(lambda name: name not in ("true", "false")).map(Atom)
+    return draw(_ATOMS)
 
 
 def pids() -> st.SearchStrategy[Pid]:
@@ -55,21 +56,10 @@ def bit_strings() -> st.SearchStrategy[BitString]:
     return st.builds(BitString, st.binary(min_size=1, max_size=20), st.integers(1, 7))
 
 
-def scalars() -> st.SearchStrategy[Term]:
+@st.composite
+def scalars(draw: st.DrawFn) -> Term:
     """Terms without elements."""
-    return st.one_of(
-        st.integers(),
-        st.sampled_from(_EDGES),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.booleans(),
-        st.binary(max_size=50),
-        atoms(),
-        pids(),
-        ports(),
-        references(),
-        bit_strings(),
-        st.builds(Export, atoms(), atoms(), st.integers(0, 255)),
-    )
+    return draw(_SCALARS)
 
 
 @st.composite
@@ -86,7 +76,13 @@ def terms(draw: st.DrawFn, *, max_leaves: int = 30) -> Term:
         draw: Passed by hypothesis.
         max_leaves: About how many scalars one term has at most.
     """
-    return draw(st.recursive(scalars(), _containers, max_leaves=max_leaves))
+    return draw(_terms(max_leaves))
+
+
+@cache
+def _terms(max_leaves: int) -> st.SearchStrategy[Term]:
+    # Made once: hypothesis takes longer to make this strategy than to draw from it.
+    return st.recursive(scalars(), _containers, max_leaves=max_leaves)
 
 
 def _containers(inner: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
@@ -129,6 +125,25 @@ def _tailed(items: list[Term], tail: Term) -> Term:
         return ImproperList((*items, *tail.items), tail.tail)
     return ImproperList(items, tail)
 
+
+# Strategies with a name for users show that name in reports; these would show themselves, at great length.
+_COMMON = st.sampled_from(["ok", "", "hello world", "Elixir.Enum", "é", "日本", "x" * 255, "€" * 255])
+_NAMES = _COMMON | st.text(st.characters(exclude_categories=["Cs"]), max_size=255)
+_ATOMS = _NAMES.filter(lambda name: name not in ("true", "false")).map(Atom)
+
+_SCALARS = st.one_of(
+    st.integers(),
+    st.sampled_from(_EDGES),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.binary(max_size=50),
+    atoms(),
+    pids(),
+    ports(),
+    references(),
+    bit_strings(),
+    st.builds(Export, atoms(), atoms(), st.integers(0, 255)),
+)
 
 _KEYS = st.recursive(
     scalars(),
