@@ -157,7 +157,8 @@ def test_both_read_the_same_from_text(erlang: Erlang, text: str) -> None:
     assert exact(from_text(text)) == exact(erlang.ask("parse", text.encode()))
 
 
-ATOM = "7701"
+
+# Not here: NEW_REFERENCE_EXT without words, which OTP 25 takes or refuses by what lies behind it in memory.
 REFUSALS = [
     "83",
     "84" + "6161",
@@ -205,7 +206,6 @@ REFUSALS = [
     "836900000000",
     "8369ffffffff",
     "836cffffffff6a",
-    "837200007703614062" + "00",
     "835a0000770361406200000000",
     "835a0006770361406200000000" + "00000001" * 6,
     "835a0005770361406200000000" + "00000001" * 5,

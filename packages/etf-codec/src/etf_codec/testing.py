@@ -85,7 +85,23 @@ def _terms(max_leaves: int) -> st.SearchStrategy[Term]:
     return st.recursive(scalars(), _containers, max_leaves=max_leaves)
 
 
-def _containers(inner: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
+class _Elements:
+    """A strategy that does not show itself: nested ten levels deep it would fill pages of a report."""
+
+    def __init__(self, strategy: st.SearchStrategy[Term]) -> None:
+        self.strategy = strategy
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+@st.composite
+def _element(draw: st.DrawFn, elements: _Elements) -> Term:
+    return draw(elements.strategy)
+
+
+def _containers(strategy: st.SearchStrategy[Term]) -> st.SearchStrategy[Term]:
+    inner = _element(_Elements(strategy))
     return st.one_of(
         st.lists(inner, max_size=10),
         st.lists(inner, max_size=10).map(tuple),
