@@ -220,7 +220,8 @@ def attempt(depth):
         except EncodeError:
             pass
         else:
-            sys.exit("encoded too deep a value" if depth > 512 else 0)
+            if value is endless or depth > 512:
+                sys.exit("encoded too deep a value")
     while deep:
         deep = deep[0]
 
@@ -241,7 +242,7 @@ else:
 
 @pytest.mark.parametrize("where", ["main", "thread"])
 def test_e1_depth_never_crashes(where: str) -> None:
-    command = [sys.executable, "-c", HOSTILE.replace("else 0)", "else 0) if depth > 512 else None"), where]
+    command = [sys.executable, "-c", HOSTILE, where]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "survived"), done.stderr[-2000:]
 
@@ -335,7 +336,7 @@ def test_e5_keys_that_python_would_merge() -> None:
 
 
 def test_e6_lists_and_maps_as_keys() -> None:
-    term = {FrozenList([1, 2]): 1, FrozenMap({A: FrozenList([])}): 2, (FrozenList([300]),): 3}
+    term: Term = {FrozenList([1, 2]): 1, FrozenMap({A: FrozenList([])}): 2, (FrozenList([300]),): 3}
     decoded = decode(encode(term))
     assert decoded == term
     assert {type(key) for key in decoded} == {FrozenList, FrozenMap, tuple}
@@ -345,10 +346,11 @@ def test_e7_a_flood_of_atoms_is_forgotten() -> None:
     decode(encode(A))
     tracemalloc.start()
     try:
-        for n in range(50_000):
-            decode(b"\x83w\x0aflood" + b"%05d" % n)
-            if n == 10_000:
-                base = tracemalloc.get_traced_memory()[0]
+        for n in range(10_000):
+            decode(b"\x83w\x0aflood%05d" % n)
+        base = tracemalloc.get_traced_memory()[0]
+        for n in range(10_000, 60_000):
+            decode(b"\x83w\x0aflood%05d" % n)
         assert tracemalloc.get_traced_memory()[0] - base < 2 * 1024 * 1024
     finally:
         tracemalloc.stop()
@@ -437,7 +439,8 @@ def test_other_refusals(wire: str, message: str) -> None:
 
 
 def test_counts_and_sizes_have_limits() -> None:
-    for term in ([1] * 20, [[]] * 20, (1,) * 20, {n: n for n in range(10)}, [1000] * 20):
+    many: list[Term] = [[1] * 20, [[]] * 20, (1,) * 20, {n: n for n in range(10)}, [1000] * 20]
+    for term in many:
         with pytest.raises(LimitExceeded, match="max_elements=19"):
             decode(encode(term), limits=Limits(max_elements=19))
     with pytest.raises(LimitExceeded, match="max_bytes=10"):

@@ -82,7 +82,7 @@ _NAMES: Final[dict[type, str]] = {
 
 def _describe(term: Term) -> str:
     text = to_text(term, max_chars=_SHOWN_CHARS, max_depth=3)
-    if isinstance(term, Atom) and not text.startswith("'"):
+    if isinstance(term, (Atom, bool)) and not text.startswith("'"):
         text = f"'{text}'"
     name = _NAMES.get(type(term), type(term).__name__)
     return f"{name} {text}"
@@ -140,8 +140,12 @@ def _atom(term: Term) -> Atom:
 
 
 def _none(term: Term) -> None:
-    if term is not None and term not in _NOTHING:
+    if not _is_nothing(term):
         _misfit("nil or undefined", term)
+
+
+def _is_nothing(term: Term) -> bool:
+    return term is None or (isinstance(term, Atom) and term in _NOTHING)
 
 
 def _anything(term: Term) -> Term:
@@ -320,7 +324,7 @@ def _says(term: Term, value: Any) -> bool:
     if isinstance(value, str):
         return (isinstance(term, Atom) and term.name == value) or term == value or term == value.encode()
     if value is None:
-        return term is None or term in _NOTHING
+        return _is_nothing(term)
     return type(term) is type(value) and term == value
 
 
