@@ -1,7 +1,7 @@
 """Compare codecs side by side: `python benchmarks/codec [--rounds 7] [--only TEXT]`.
 
-All codecs of a cell are timed in turn, several rounds long, and the best round of each counts: a noisy machine
-then disturbs all of them alike, and the ratios hold. Install the others first:
+All codecs of a cell are timed in turn, several rounds long, and the best round of each counts: a noisy
+machine then disturbs all of them alike, and the ratios hold. Install the others first:
 pip install erlang_py erlastic erlpack msgpack ormsgpack cbor2
 """
 
@@ -53,13 +53,16 @@ def measure(codecs: list[Codec], payload: Any, rounds: int) -> tuple[dict[str, f
 def row(label: str, times: dict[str, float], codecs: list[Codec]) -> str:
     """Our time, and how many times as long each other codec takes."""
     ours = times[codecs[0].name]
-    cells = [f"{times[c.name] / ours:9.2f}x" if c.name in times else f"{'-':>10}" for c in codecs[1:]]
+    others = [times.get(codec.name) for codec in codecs[1:]]
+    cells = [f"{'-':>10}" if other is None else f"{other / ours:9.2f}x" for other in others]
     return f"{label:30} {ours * 1e6:11.2f}us {' '.join(cells)}"
 
 
 def main() -> None:
     """Print one table: a row for each payload and direction."""
-    parser = argparse.ArgumentParser(description="Compare codecs; above 1.00x the other one is slower than ours.")
+    parser = argparse.ArgumentParser(
+        description="Compare codecs; above 1.00x the other one is slower than ours."
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="measure only payloads whose name contains this")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """The codecs to compare: how each spells a payload in its own types, and its two functions.
 
-Two kinds: those of ETF, which read and write what a BEAM does, and those of other formats, whose payload is the
-closest their types allow (atoms as text, tuples as lists, a pid as a list of its fields).
+Two kinds: those of ETF, which read and write what a BEAM does, and those of other formats, whose payload is
+the closest their types allow (atoms as text, tuples as lists, a pid as a list of its fields).
 """
 
 from collections.abc import Callable

@@ -25,7 +25,11 @@ PARAMS: Final = {
 PAYLOADS: Final[dict[str, Term]] = {
     "small int": 42,
     "100-byte binary": b"x" * 100,
-    "nested tuple with pid": (Atom("reply"), (Atom("ok"), PID, [1.5, (Atom("a"), b"bin", 300)]), (1, (2, (3, ())))),
+    "nested tuple with pid": (
+        Atom("reply"),
+        (Atom("ok"), PID, [1.5, (Atom("a"), b"bin", 300)]),
+        (1, (2, (3, ()))),
+    ),
     "list of 1000 ints": [(n * 7919) % 100_000 for n in range(1000)],
     "list of 384 floats": [n / 7 - 20.0 for n in range(384)],
     "50-key map": {b"key_%d" % n: (n if n % 2 else b"value %d" % n) for n in range(50)},

@@ -1,6 +1,10 @@
 """The public names: a change of the API is a change of this list."""
 
+import subprocess
+import sys
+
 import etf_codec
+import pytest
 
 PUBLIC = [
     "Atom",
@@ -48,3 +52,15 @@ def test_classes_show_their_public_home() -> None:
         exported = getattr(etf_codec, name)
         if isinstance(exported, type) and name != "Term":
             assert exported.__module__ == "etf_codec"
+
+
+def test_the_import_is_light() -> None:
+    code = "import sys, etf_codec; print(*{'asyncio', 'dataclasses', 'inspect', 'json'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_an_unknown_name_is_no_attribute() -> None:
+    assert "to_text" in dir(etf_codec)
+    with pytest.raises(AttributeError, match="no attribute 'to_tekst'"):
+        _ = etf_codec.to_tekst

@@ -1,5 +1,8 @@
 """Erlang's External Term Format: terms to bytes and back, loss-free and safe on hostile input."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._atom import Atom
 from ._backend import backend, decode, decode_bare, decode_prefix, encode, encode_bare, encode_parts
 from ._charlist import charlist
@@ -7,11 +10,7 @@ from ._errors import DecodeError, EncodeError, EtfError, LimitExceeded, Mismatch
 from ._frozen import FrozenList, FrozenMap
 from ._identifiers import Pid, Port, Reference
 from ._limits import Limits
-from ._struct_reader import from_term
-from ._struct_writer import to_term
 from ._terms import BitString, Export, Fun, ImproperList, LocalTerm, NativeRecord, Term
-from ._text_parser import from_text
-from ._text_printer import to_text
 
 __version__ = "0.1.0"
 
@@ -50,7 +49,39 @@ __all__ = [
     "to_text",
 ]
 
-# Tracebacks, reprs and pickles name the public home of what is exported here.
-for _exported in [globals()[_name] for _name in __all__]:
-    if getattr(_exported, "__module__", "").startswith(f"{__name__}._"):
-        _exported.__module__ = __name__
+# Loaded when first asked for: the dataclasses, inspect and regular expressions behind them take as long to
+# import as all the rest, and most programs never use them.
+_LAZY = {
+    "from_term": "_struct_reader",
+    "from_text": "_text_parser",
+    "to_term": "_struct_writer",
+    "to_text": "_text_printer",
+}
+
+if TYPE_CHECKING:
+    from ._struct_reader import from_term
+    from ._struct_writer import to_term
+    from ._text_parser import from_text
+    from ._text_printer import to_text
+
+
+def _publish(exported: Any) -> Any:
+    """Let tracebacks, reprs and pickles name the public home of what is exported here."""
+    if getattr(exported, "__module__", "").startswith(f"{__name__}._"):
+        exported.__module__ = __name__
+    return exported
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    exported = globals()[name] = _publish(getattr(import_module(f".{_LAZY[name]}", __name__), name))
+    return exported
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+for _exported in [globals()[_name] for _name in __all__ if _name not in _LAZY]:
+    _publish(_exported)
