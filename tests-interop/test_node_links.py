@@ -67,7 +67,8 @@ async def test_we_link_and_erlang_exits(start_erl: StartErl, start_witness: Star
     erl = await start_erl(ERL)
     pid = await partner(erl)
     await witness.do(lambda me: me.link(pid))
-    await erl.eval("Partner ! {exit, boom}")
+    # The signals of one process arrive in their order: first the link, then the request to end.
+    await witness.do(lambda me: me.send(pid, (Atom("exit"), BOOM)))
     assert await witness.next() == Exit(pid, BOOM)
 
 
@@ -91,10 +92,10 @@ async def test_who_does_not_trap_dies_along(start_erl: StartErl, node: Node) -> 
 
     async def linked(process: Process) -> None:
         process.link(pid)
+        process.send(pid, (Atom("exit"), BOOM))
         await process.receive()
 
     watch = node.monitor(node.spawn(linked))
-    await node.send(pid, (Atom("exit"), BOOM))
     assert (await watch).reason == BOOM
 
 
@@ -107,13 +108,16 @@ async def test_a_normal_exit_harms_nobody(
 
     async def linked(process: Process) -> None:
         process.link(pid)
-        process.send(witness.pid, Atom("linked"))
+        await process.receive()
+        process.send(pid, (Atom("exit"), Atom("normal")))
         process.send(witness.pid, await process.receive())
 
-    survivor = node.spawn(linked)
-    assert await witness.next() == Atom("linked")
     await erl.eval("Watched = monitor(process, Partner)")
-    await erl.eval("Partner ! {exit, normal}, receive {'DOWN', Watched, process, _, normal} -> ok end")
+    survivor = node.spawn(linked)
+    await node.send(survivor, Atom("go"))
+    await erl.eval("receive {'DOWN', Watched, process, _, normal} -> ok end")
+    # The exit signal has been sent to us before this answer, by the same connection.
+    assert await node.ping(ERL)
     await node.send(survivor, Atom("still_here"))
     assert await witness.next() == Atom("still_here")
 
@@ -153,7 +157,7 @@ async def test_after_unlink_nothing_comes(
     await witness.do(lambda me: me.link(pid))
     await witness.do(lambda me: me.unlink(pid))
     ref = await witness.do(lambda me: me.monitor(pid))
-    await erl.eval("Partner ! {exit, boom}")
+    await witness.do(lambda me: me.send(pid, (Atom("exit"), BOOM)))
     down = await witness.next()
     assert isinstance(down, tuple)
     assert down[1] == ref

@@ -47,6 +47,7 @@ async def test_large_binaries_both_ways(size: int, start_erl: StartErl, start_wi
     witness = await start_witness(name="witness")
     erl = await start_erl(ERL)
     me = await evaluator(erl)
+    # The first message makes the connection: OTP has it encoded by then, and sends it in one piece.
     await erl.eval(f"Data = crypto:strong_rand_bytes({size}), {{witness, '{PY}'}} ! Data, ok")
     data = await witness.next()
     assert isinstance(data, bytes)
