@@ -60,9 +60,7 @@ def row(label: str, times: dict[str, float], codecs: list[Codec]) -> str:
 
 def main() -> None:
     """Print one table: a row for each payload and direction."""
-    parser = argparse.ArgumentParser(
-        description="Compare codecs; above 1.00x the other one is slower than ours."
-    )
+    parser = argparse.ArgumentParser(description="Compare codecs; above 1x the other is slower.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="measure only payloads whose name contains this")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ import typing
 from collections import abc
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar
 
 from ._atom import Atom
 from ._errors import MismatchError
@@ -56,12 +56,13 @@ def from_term(term: Term, kind: type[T]) -> T:
         TypeError: There is no rule for this type.
     """
     try:
-        return cast(T, _plan(kind)(term))
+        value: T = _plan(kind)(term)
     except MismatchError as error:
         root = kind.__name__.lower() if has_fields(kind) else "term"
         raise MismatchError(error.args[0], root + error.path) from None
     except RecursionError:
         raise MismatchError("nested too deep for from_term") from None
+    return value
 
 
 def _misfit(expected: str, term: Term) -> NoReturn:
