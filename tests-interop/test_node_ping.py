@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 from epmd_server import look_up
-from ergo_node import Node
+from ergo_node import NameInUse, Node, NodeError
 from erlang_peer import StartErl
 from etf_codec import Atom
 
@@ -96,6 +96,19 @@ async def test_we_stay_out_with_another_cookie(start_erl: StartErl, node: Node) 
         assert not await node.ping(ERL)
     assert list(node.nodes()) == []
     assert await erl.eval("nodes()") == []
+
+
+async def test_a_name_in_use_says_so(node: Node) -> None:
+    with pytest.raises(NameInUse, match="py"):
+        async with Node(PY, cookie="secret"):
+            pytest.fail("a second node took the name of the first")
+
+
+@pytest.mark.parametrize("name", ["py", "py@", "@127.0.0.1", "a@b@c"])
+async def test_a_bad_name_says_what_to_do(name: str, epmd_port: int) -> None:
+    with pytest.raises((ValueError, NodeError), match="node name"):
+        async with Node(name, cookie="secret"):
+            pytest.fail(f"{name!r} is no node name")
 
 
 async def closed_by_peer(stream: SocketStream) -> bool:
