@@ -1,5 +1,23 @@
-"""OTP's processes and behaviors for Python, on asyncio and trio."""
+"""OTP's processes and behaviors for Python, on asyncio and trio.
 
+    class Counter(GenServer):
+        def init(self, start=0):
+            self.count = start
+
+        def handle_call(self, request, caller):
+            return self.count
+
+    async with LocalRuntime() as runtime:
+        counter = await runtime.start(Counter, 10, name="counter")
+        await counter.call(Atom("get"))
+
+`Kernel` is the sans-IO part: processes, links, monitors, names and timers without I/O or clock. `Runtime` is
+its shell over anyio; `ergo-node` gives the same kernel a network.
+"""
+
+from otp_behaviors._application import Application
+from otp_behaviors._children import Child
+from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, SupervisorReport, UnexpectedMessage
 from otp_behaviors._errors import (
     NO_REPLY,
     BadReturn,
@@ -12,8 +30,94 @@ from otp_behaviors._errors import (
     Stop,
     Unhandled,
 )
+from otp_behaviors._gen_call import Caller
 from otp_behaviors._gen_server import GenServer
-from otp_behaviors._kernel import Kernel
-from otp_behaviors._process import Process
+from otp_behaviors._handle import ServerHandle, Watch
+from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._process import Process, Startable
+from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, NOPROC, NORMAL, SHUTDOWN, TIMEOUT, is_clean
 from otp_behaviors._runtime import LocalRuntime, Runtime
-from otp_behaviors._signals import Down, Exit, RemoteName
+from otp_behaviors._signals import (
+    AliasSignal,
+    DemonitorSignal,
+    Down,
+    DownSignal,
+    Exit,
+    ExitSignal,
+    GroupLeaderSignal,
+    LinkSignal,
+    MessageSignal,
+    MonitorSignal,
+    RemoteName,
+    Signal,
+    UnlinkAckSignal,
+    UnlinkSignal,
+    destination,
+)
+from otp_behaviors._supervisor import Supervisor, start_child
+from otp_behaviors._timers import Timer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KILL",
+    "KILLED",
+    "NOCONNECTION",
+    "NOPROC",
+    "NORMAL",
+    "NO_REPLY",
+    "SHUTDOWN",
+    "TIMEOUT",
+    "AliasSignal",
+    "Application",
+    "Await",
+    "BadReturn",
+    "CallTimeout",
+    "Caller",
+    "Cancel",
+    "Child",
+    "CrashReport",
+    "DemonitorSignal",
+    "Down",
+    "DownSignal",
+    "Effect",
+    "Exit",
+    "ExitError",
+    "ExitSignal",
+    "GenServer",
+    "GroupLeaderSignal",
+    "Ignore",
+    "Kernel",
+    "LinkSignal",
+    "LocalRuntime",
+    "MessageSignal",
+    "MonitorSignal",
+    "NameTaken",
+    "NoConnection",
+    "NoProcess",
+    "Process",
+    "RemoteName",
+    "Runtime",
+    "ServerHandle",
+    "ServerRef",
+    "Signal",
+    "Startable",
+    "Stop",
+    "Supervisor",
+    "SupervisorReport",
+    "Timer",
+    "UnexpectedMessage",
+    "Unhandled",
+    "UnlinkAckSignal",
+    "UnlinkSignal",
+    "Watch",
+    "destination",
+    "is_clean",
+    "start_child",
+]
+
+for _public in [globals()[name] for name in __all__]:
+    # Tracebacks give a class by its public home: otp_behaviors.ExitError.
+    if isinstance(_public, type):
+        _public.__module__ = __name__
+del _public

@@ -10,8 +10,8 @@
                                    continue_with(token)     ---->  handle_continue(token)
     stop, parent's exit …   ---->  end                      ---->  terminate(reason)
 
-Each callback may be a plain `def`, which the kernel runs at once, or an `async def`, which may wait and runs in
-the process's own task. One message is handled at a time in either case. Follows `gen_server` of STDLIB.
+Each callback may be a plain `def`, which the kernel runs at once, or an `async def`, which may wait and runs
+in the process's own task. One message is handled at a time in either case. Follows `gen_server` of STDLIB.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import Any, Final
 
 from etf_codec import Atom, Term
 
+from otp_behaviors._effects import UnexpectedMessage
 from otp_behaviors._errors import NO_REPLY, ExitError, Ignore, Stop, Unhandled
 from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller, reply
-from otp_behaviors._kernel import TURN, Kernel, UnexpectedMessage
+from otp_behaviors._kernel import TURN, Kernel
 from otp_behaviors._process import LocalProcess, Process
 from otp_behaviors._process_table import EXITED, IDLE, RUNNING
 from otp_behaviors._reasons import NORMAL, TIMEOUT, from_exception
@@ -67,8 +68,10 @@ class GenServer(Process):
         raise Unhandled((BAD_CONTINUE, token), f"{type(self).__name__} has no handle_continue for {token!r}")
 
     def terminate(self, reason: Any) -> Any:
-        """Clean up. Called when a callback stops or raises, when `stop` is asked for, or, in a server that
-        traps exits, when the parent ends; not when the process is killed.
+        """Clean up before the end.
+
+        Called when a callback stops or raises, when `stop` is asked for, or, in a server that traps exits,
+        when the parent ends; not when the process is killed.
         """
 
     def continue_with(self, token: Term) -> None:

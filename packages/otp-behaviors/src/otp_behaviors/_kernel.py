@@ -11,13 +11,13 @@ Semantics follow "Processes" and "Signals" in the Erlang reference manual.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
-from types import coroutine as coroutine_function
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
+from otp_behaviors._aliases import AliasTarget, alias_of
+from otp_behaviors._effects import Await, Cancel, CrashReport, Effect
 from otp_behaviors._errors import ExitError, NameTaken
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import LocalWatcher, Monitors
@@ -55,7 +55,6 @@ TURN: Final = 64
 """Messages a process may handle before the next one in the run queue gets its turn."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
-ALIAS: Final = Atom("alias")
 REPLY_TAGS: Final = (ImproperList, Reference)
 
 ServerRef: TypeAlias = "Pid | str | Atom | RemoteName | HasPid"
@@ -68,13 +67,6 @@ class HasPid(Protocol):
     @property
     def pid(self) -> Pid:
         """The process."""
-
-
-class AliasTarget(Protocol):
-    """What a message to an alias reaches."""
-
-    def alias_message(self, alias: Reference, message: Term) -> None:
-        """Take a message sent to the alias."""
 
 
 class Shell(Protocol):
@@ -96,52 +88,6 @@ class Shell(Protocol):
         """Let other tasks run, if the caller has had its share of the thread."""
 
 
-@dataclass(slots=True)
-class Await:
-    """Effect: await the process's coroutine in the process's own task."""
-
-    record: ProcessRecord
-
-
-@dataclass(slots=True)
-class Cancel:
-    """Effect: the process has ended while its task was at work."""
-
-    record: ProcessRecord
-
-
-@dataclass(slots=True)
-class CrashReport:
-    """Effect: a process ended with a reason that is not clean."""
-
-    pid: Pid
-    name: str | None
-    initial_call: tuple[str, str, int]
-    reason: Term
-    error: BaseException | None
-
-
-@dataclass(slots=True)
-class SupervisorReport:
-    """Effect: a supervisor saw something go wrong with a child (`start_error`, `child_terminated` …)."""
-
-    supervisor: Pid
-    context: str
-    child: Term
-    reason: Term
-
-
-@dataclass(slots=True)
-class UnexpectedMessage:
-    """Effect: a server without `handle_info` got a message."""
-
-    record: ProcessRecord
-    message: Term
-
-
-Effect: TypeAlias = Await | Cancel | CrashReport | SupervisorReport | UnexpectedMessage
-
-
 class Kernel:
     """All processes of one node.
 
@@ -152,7 +98,9 @@ class Kernel:
         seed: makes references unguessable for other nodes; any 64-bit number.
     """
 
-    def __init__(self, node: str = "nonode@nohost", creation: int = 0, *, now: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, node: str = "nonode@nohost", creation: int = 0, *, now: float = 0.0, seed: int = 0
+    ) -> None:
         self.table = ProcessTable(node, creation)
         self.node = node
         self.shell: Shell | None = None
@@ -290,7 +238,9 @@ class Kernel:
         """
         if name is not None and name in self.table.by_name:
             holder = self.table.by_name[name]
-            raise NameTaken((Atom("already_started"), holder.pid), f"the name {name!r} belongs to {holder.pid!r}")
+            raise NameTaken(
+                (Atom("already_started"), holder.pid), f"the name {name!r} belongs to {holder.pid!r}"
+            )
         if len(self.table.by_pid) >= MAX_PROCESSES:
             raise ExitError(SYSTEM_LIMIT, f"more than {MAX_PROCESSES} processes are alive")
         self.table.add(record)
@@ -360,7 +310,11 @@ class Kernel:
         return Reference(
             self.node,
             self.table.creation,
-            (count & 0x3FFFF | request, (count >> 18 ^ low) & 0xFFFFFFFF, (count * 0x9E3779B1 ^ high) & 0xFFFFFFFF),
+            (
+                count & 0x3FFFF | request,
+                (count >> 18 ^ low) & 0xFFFFFFFF,
+                (count * 0x9E3779B1 ^ high) & 0xFFFFFFFF,
+            ),
         )
 
     def is_request(self, ref: Reference) -> bool:
@@ -502,38 +456,3 @@ class Kernel:
         else:
             if record.status is RUNNING:
                 record.status = BUSY
-
-
-class TurnWaiter:
-    """Where the coroutine of a driven process waits: waking it gives the process a turn."""
-
-    __slots__ = ("_kernel", "_record")
-
-    def __init__(self, kernel: Kernel, record: ProcessRecord) -> None:
-        self._kernel = kernel
-        self._record = record
-
-    def wake(self) -> None:
-        """Put the process into the run queue, unless it is there or at work."""
-        if self._record.status in (IDLE, BUSY):
-            self._kernel.schedule(self._record)
-
-    async def wait(self) -> None:
-        """Give the turn back to the kernel."""
-        await _suspend()
-
-
-@coroutine_function
-def _suspend() -> Generator[None, None, None]:
-    yield
-
-
-def alias_of(tag: Term) -> Reference | None:
-    """Return the alias in the tag of a call: `[alias|Alias]`, or `[[alias|Alias]|Monitor]` of a multi_call."""
-    for _ in range(2):
-        if type(tag) is not ImproperList or len(tag.items) != 1:
-            return None
-        if tag.items[0] == ALIAS:
-            return tag.tail if isinstance(tag.tail, Reference) else None
-        tag = tag.items[0]
-    return None

@@ -8,7 +8,8 @@ from typing import Final
 
 from etf_codec import Term
 
-from otp_behaviors._kernel import CrashReport, Effect, Kernel, SupervisorReport, UnexpectedMessage
+from otp_behaviors._effects import CrashReport, Effect, SupervisorReport, UnexpectedMessage
+from otp_behaviors._kernel import Kernel
 
 logger: Final = logging.getLogger("otp_behaviors")
 logger.addHandler(logging.NullHandler())

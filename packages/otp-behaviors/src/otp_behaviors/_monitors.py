@@ -1,8 +1,8 @@
 """Monitors: one way, any number per pair, exactly one `Down` each.
 
-Follows "Monitors" in the Erlang reference manual and MONITOR_P, DEMONITOR_P, MONITOR_P_EXIT of the distribution
-protocol. A watcher is a local process, a pending request (which needs to know that its callee is gone), or a
-process of another node.
+Follows "Monitors" in the Erlang reference manual, and MONITOR_P, DEMONITOR_P, MONITOR_P_EXIT of the
+distribution protocol. A watcher is a local process, a pending request (which needs to know that its callee is
+gone), or a process of another node.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
 from otp_behaviors._reasons import NOCONNECTION, NOPROC
 from otp_behaviors._signals import DemonitorSignal, DownSignal, MonitorSignal, RemoteName, Signal
-
 
 Target: TypeAlias = Pid | RemoteName
 

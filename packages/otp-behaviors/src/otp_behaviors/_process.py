@@ -11,12 +11,13 @@ from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._errors import ExitError
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
-from otp_behaviors._kernel import Kernel, ServerRef, Shell, TurnWaiter
+from otp_behaviors._kernel import Kernel, ServerRef, Shell
 from otp_behaviors._monitors import Monitor
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, ProcessRecord, Waiter
 from otp_behaviors._reasons import NORMAL, from_exception
 from otp_behaviors._signals import DOWN, Down
 from otp_behaviors._timers import Timer
+from otp_behaviors._turn import TurnWaiter
 
 Args = TypeVarTuple("Args")
 
@@ -55,7 +56,7 @@ class Process:
 
     @property
     def env(self) -> MutableMapping[str, Any]:
-        """The environment: own values first, then those of the parent, and of its parent …"""
+        """The environment: own values first, then those of the parent, and so on."""
         return self._record.environment()
 
     @property
@@ -356,7 +357,7 @@ class LocalProcess(ProcessRecord):
 class FunctionProcess(LocalProcess):
     """A process that runs a coroutine function to its end."""
 
-    __slots__ = ("_arguments", "_function")
+    __slots__ = ("_arguments", "_function", "acknowledges")
 
     def __init__(
         self,
@@ -367,6 +368,8 @@ class FunctionProcess(LocalProcess):
         super().__init__(kernel)
         self._function = function
         self._arguments = args
+        # Whether the start is over at once; a supervisor says itself when its children run.
+        self.acknowledges = True
 
     @property
     def initial_call(self) -> tuple[str, str, int]:
@@ -387,7 +390,8 @@ class FunctionProcess(LocalProcess):
         except Exception as error:
             self.raised(error)
             return 1
-        self.acknowledge()
+        if self.acknowledges:
+            self.acknowledge()
         self.kernel.await_(self, coroutine)
         return 1
 

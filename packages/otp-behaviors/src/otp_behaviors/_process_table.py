@@ -219,5 +219,5 @@ class ProcessTable:
 
 
 def is_normal(reason: Term) -> bool:
-    """Tell whether the reason is the atom `normal`, which exit signals drop at a process that does not trap."""
+    """Tell whether the reason is the atom `normal`: such an exit signal ends nobody but its sender."""
     return type(reason) is Atom and reason == NORMAL

@@ -20,14 +20,16 @@ import anyio.abc
 import anyio.lowlevel
 from etf_codec import Atom, Pid, Reference, Term
 
+from otp_behaviors._application import START_TYPES, Application, StartType, start_order
+from otp_behaviors._effects import Await, Cancel, Effect
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
 from otp_behaviors._handle import ServerHandle, Watch
-from otp_behaviors._kernel import Await, Cancel, Effect, Kernel, ServerRef
-from otp_behaviors._log import log, logger
+from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._log import log, logger, shown
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
-from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
+from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._sys import SYSTEM, TERMINATE
 from otp_behaviors._task import EventWaiter, ProcessTask
@@ -63,8 +65,10 @@ class Runtime:
         self._wakeup: anyio.Event | None = None
         self._woken = False
         self._closing = False
+        self._stopped = False
         self._last_checkpoint = 0.0
         self._client = ClientProcess(self.kernel)
+        self._applications: dict[str, tuple[Application, Pid]] = {}
 
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
@@ -165,6 +169,69 @@ class Runtime:
             raise NoProcess(NOPROC, f"no process {to!r}")
         if down.reason != reason:
             raise ExitError(down.reason)
+
+    # Applications
+
+    async def start_application(self, application: Application, type: StartType = "temporary") -> None:
+        """Start an application, and before it those it depends on that do not run yet.
+
+        Args:
+            application: what to start; nothing happens if it runs.
+            type: what its end means: `permanent` stops the runtime, `transient` stops it unless the reason
+                is normal, `temporary` (and every dependency) is only reported.
+
+        Raises:
+            ExitError: it did not start. ValueError: the dependencies form a circle.
+        """
+        if type not in START_TYPES:
+            raise ValueError(f"an application starts as one of {START_TYPES}, not {type!r}")
+        for needed in start_order(application):
+            if needed.name not in self._applications:
+                await self._start_one(needed, type if needed is application else "temporary")
+
+    async def stop_application(self, name: str) -> None:
+        """Stop an application: its tree, children in reverse order. It takes nothing else down.
+
+        Raises:
+            NoProcess: no such application runs.
+        """
+        entry = self._applications.pop(name, None)
+        if entry is None:
+            raise NoProcess(NOPROC, f"application {name!r} is not running")
+        await self.stop(entry[1], SHUTDOWN)
+
+    def which_applications(self) -> list[Application]:
+        """Return the applications that run, the last started first."""
+        return [application for application, _ in reversed(self._applications.values())]
+
+    async def run(self, application: Application) -> None:
+        """Start an application and wait for its end.
+
+        Raises:
+            ExitError: it ended with another reason than `normal` or `shutdown`.
+        """
+        await self.start_application(application)
+        entry = self._applications.get(application.name)
+        if entry is not None:
+            down = await self.monitor(entry[1])
+            if not is_clean(down.reason):
+                raise ExitError(down.reason, f"application {application.name} ended: {shown(down.reason)}")
+
+    async def _start_one(self, application: Application, type: StartType) -> None:
+        handle = await self.start(application)
+        self._applications[application.name] = (application, handle.pid)
+        assert self._tasks is not None
+        self._tasks.start_soon(self._watch_application, application, handle.pid, type)
+
+    async def _watch_application(self, application: Application, pid: Pid, type: StartType) -> None:
+        down = await self.monitor(pid)
+        if self._applications.get(application.name, (None, None))[1] != pid:
+            return
+        del self._applications[application.name]
+        fatal = type == "permanent" or (type == "transient" and down.reason != NORMAL)
+        if fatal and not self._closing:
+            text = f"{type} application {application.name} ended: {shown(down.reason)}"
+            raise ExitError((Atom("application_terminated"), down.reason), text)
 
     # Messages
 
@@ -275,7 +342,7 @@ class Runtime:
 
     async def _run(self) -> None:
         kernel = self.kernel
-        while not self._closing:
+        while not self._stopped:
             self._wakeup = anyio.Event()
             self._woken = False
             self._last_checkpoint = monotonic()
@@ -291,14 +358,22 @@ class Runtime:
 
     async def _stop(self) -> None:
         """End every process: those started from outside in reverse order and orderly, then the rest."""
-        children = [record for record in self.kernel.table.by_pid.values() if record.parent == self._client.pid]
+        self._closing = True
+        for name in reversed(list(self._applications)):
+            _, master = self._applications.pop(name)
+            record = self.kernel.table.by_pid.get(master)
+            if record is not None:
+                await self._stop_child(record)
+        children = [
+            record for record in self.kernel.table.by_pid.values() if record.parent == self._client.pid
+        ]
         for record in reversed(children):
             if record.alive:
                 await self._stop_child(record)
         for record in list(self.kernel.table.by_pid.values()):
             self.kernel.exit(record, SHUTDOWN)
         self.pump()
-        self._closing = True
+        self._stopped = True
         self._woken = False
         self.ready()
 

@@ -1,0 +1,141 @@
+"""Child specifications, and the children of a supervisor in their order. See `supervisor:child_spec()`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from etf_codec import Atom, Pid, Term
+
+from otp_behaviors._process import Startable
+
+RestartType: TypeAlias = Literal["permanent", "transient", "temporary"]
+Shutdown: TypeAlias = float | Literal["brutal_kill", "infinity"]
+
+RESTART_TYPES: Final = ("permanent", "transient", "temporary")
+WORKER_SHUTDOWN: Final = 5.0
+"""Seconds a worker gets to stop before it is killed; a supervisor gets all the time it needs."""
+
+
+class Child:
+    """How a supervisor starts, restarts and stops one child.
+
+    Args:
+        start: a GenServer class, a Supervisor, or anything else with a process of its own.
+        args: the arguments of its `init`.
+        name: the name to register it under.
+        id: names the child within its supervisor; the `name`, or the class's name, if left out.
+        restart: `permanent` (always), `transient` (after a crash), `temporary` (never).
+        shutdown: seconds to stop in, `brutal_kill`, or `infinity`; 5 seconds for a worker and infinity for a
+            supervisor if left out.
+        significant: its end may end the supervisor, as `auto_shutdown` says (OTP 24).
+
+    Raises:
+        ValueError: an option has a value that OTP does not know.
+    """
+
+    __slots__ = ("args", "id", "name", "restart", "shutdown", "significant", "start", "type")
+
+    def __init__(
+        self,
+        start: Startable,
+        *args: Any,
+        name: str | None = None,
+        id: Term = None,
+        restart: RestartType = "permanent",
+        shutdown: Shutdown | None = None,
+        significant: bool = False,
+    ) -> None:
+        self.start = start
+        self.args = args
+        self.name = name
+        self.type = getattr(start, "child_type", "worker")
+        self.id: Term = default_id(start, name) if id is None else id
+        self.restart = restart
+        default: Shutdown = WORKER_SHUTDOWN if self.type == "worker" else "infinity"
+        self.shutdown = default if shutdown is None else shutdown
+        self.significant = significant
+        self._check()
+
+    def __repr__(self) -> str:
+        return f"Child({self.id!r}, restart={self.restart!r})"
+
+    def _check(self) -> None:
+        if self.restart not in RESTART_TYPES:
+            raise ValueError(f"child {self.id!r}: restart is one of {RESTART_TYPES}, not {self.restart!r}")
+        if isinstance(self.shutdown, str):
+            if self.shutdown not in ("brutal_kill", "infinity"):
+                raise ValueError(
+                    f"child {self.id!r}: shutdown is seconds, brutal_kill or infinity, not {self.shutdown!r}"
+                )
+        elif self.shutdown < 0:
+            raise ValueError(f"child {self.id!r}: shutdown cannot be negative: {self.shutdown!r}")
+        if self.significant and self.restart == "permanent":
+            raise ValueError(f"child {self.id!r}: a permanent child cannot be significant")
+
+
+def default_id(start: Startable, name: str | None) -> Term:
+    """Return the id of a child that was given none."""
+    return Atom(name or str(getattr(start, "name", None) or getattr(start, "__name__", type(start).__name__)))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A child as it is now: its specification and its process, None while it does not run."""
+
+    spec: Child
+    pid: Pid | None = None
+    restarting: bool = False
+
+
+class Children:
+    """The children of a supervisor, in start order. Never changed: each operation gives a new value.
+
+    Args:
+        members: the children; ids must differ.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Iterable[Member] = ()) -> None:
+        self._members = tuple(members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Children) and self._members == other._members
+
+    __hash__ = None  # type: ignore[assignment]  # compared in tests, never a key: specifications are mutable
+
+    def find(self, id: Term) -> Member | None:
+        """Return the child with an id."""
+        return next((member for member in self._members if member.spec.id == id), None)
+
+    def by_pid(self, pid: Pid) -> Member | None:
+        """Return the child whose process this is."""
+        return next((member for member in self._members if member.pid == pid), None)
+
+    def add(self, member: Member) -> Children:
+        """Append a child."""
+        return Children((*self._members, member))
+
+    def remove(self, id: Term) -> Children:
+        """Take a child out."""
+        return Children(member for member in self._members if member.spec.id != id)
+
+    def update(self, id: Term, pid: Pid | None, restarting: bool = False) -> Children:
+        """Set the process of a child."""
+        return Children(
+            replace(member, pid=pid, restarting=restarting) if member.spec.id == id else member
+            for member in self._members
+        )
+
+    def from_child(self, id: Term) -> tuple[Member, ...]:
+        """Return the child and those started after it, in start order."""
+        ids = [member.spec.id for member in self._members]
+        return self._members[ids.index(id) :]

@@ -1,0 +1,461 @@
+"""Supervisor: starts children in order, restarts them as told, stops them in reverse order.
+
+The decisions are in `_restart`; this file carries them out, as a process that runs on the kernel alone.
+Follows `supervisor` of STDLIB, its messages included, so `supervisor:which_children/1` from afar works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, TypeAlias
+
+from etf_codec import Atom, Pid, Term
+
+from otp_behaviors._children import Child, Children, Member
+from otp_behaviors._effects import SupervisorReport
+from otp_behaviors._errors import ExitError, Ignore, NameTaken
+from otp_behaviors._gen_call import GEN_CALL, Caller, Completion
+from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._process import FunctionProcess, LocalProcess, Process
+from otp_behaviors._reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN
+from otp_behaviors._restart import (
+    AUTO_SHUTDOWNS,
+    STRATEGIES,
+    AutoShutdown,
+    Forget,
+    Keep,
+    Restart,
+    Strategy,
+    add_restart,
+    decide,
+    ends_supervisor,
+    restart_of,
+)
+from otp_behaviors._signals import Down, Exit
+from otp_behaviors._sys import SYSTEM, TERMINATE
+
+OK: Final = Atom("ok")
+ERROR: Final = Atom("error")
+UNDEFINED: Final = Atom("undefined")
+RESTARTING: Final = Atom("restarting")
+RUNNING: Final = Atom("running")
+NOT_FOUND: Final = Atom("not_found")
+TRY_AGAIN: Final = Atom("try_again_restart")
+
+
+class Supervisor:
+    """A supervisor and its children: a value, usable wherever a child is.
+
+    Args:
+        children: Child values, or GenServer classes and Supervisors with the default options.
+        strategy: which children stop and start again when one has to be restarted.
+        intensity: how many restarts are allowed …
+        period: … within so many seconds; one more and the supervisor stops its children and ends.
+        auto_shutdown: whether it ends when `any_significant` or `all_significant` children have ended.
+        name: a name to register it under.
+
+    Raises:
+        ValueError: an option has a value OTP does not know, or two children have the same id.
+    """
+
+    child_type: Final = "supervisor"
+
+    def __init__(
+        self,
+        *children: Child,
+        strategy: Strategy = "one_for_one",
+        intensity: int = 1,
+        period: float = 5,
+        auto_shutdown: AutoShutdown = "never",
+        name: str | None = None,
+    ) -> None:
+        self.children = children
+        self.strategy = strategy
+        self.intensity = intensity
+        self.period = period
+        self.auto_shutdown = auto_shutdown
+        self.name = name
+        self._check()
+
+    def _check(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy is one of {STRATEGIES}, not {self.strategy!r}")
+        if self.auto_shutdown not in AUTO_SHUTDOWNS:
+            raise ValueError(f"auto_shutdown is one of {AUTO_SHUTDOWNS}, not {self.auto_shutdown!r}")
+        if self.intensity < 0 or self.period <= 0:
+            raise ValueError("intensity counts from 0 up, period is more than 0 seconds")
+        if self.strategy == "simple_one_for_one" and len(self.children) != 1:
+            raise ValueError("simple_one_for_one takes exactly one child, the template of all")
+        ids = [child.id for child in self.children]
+        twice = [id for id in ids if ids.count(id) > 1]
+        if twice:
+            raise ValueError(f"two children have the id {twice[0]!r}: give one of them another `id`")
+        if self.auto_shutdown == "never" and any(child.significant for child in self.children):
+            raise ValueError("a significant child needs auto_shutdown='any_significant' or 'all_significant'")
+
+    def __process__(self, kernel: Kernel, args: tuple[Any, ...]) -> LocalProcess:
+        """Return a new process for this supervisor."""
+        return SupervisorProcess(kernel, self)
+
+
+class SupervisorProcess(FunctionProcess):
+    """The process of a supervisor. The kernel itself runs it: it waits for nothing but processes."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel, supervisor: Supervisor) -> None:
+        super().__init__(kernel, _supervise, (supervisor,))
+        self.driven = True
+        self.trap_exit = True
+        self.acknowledges = False
+
+    @property
+    def initial_call(self) -> tuple[str, str, int]:
+        """As OTP names it."""
+        return ("supervisor", "supervisor", 1)
+
+
+async def _supervise(process: Process, supervisor: Supervisor) -> None:
+    await Supervision(process, supervisor).run()
+
+
+Answer: TypeAlias = "Coroutine[Any, Any, Term]"
+
+
+class Supervision:
+    """A supervisor at work.
+
+    Args:
+        process: the supervisor's process.
+        supervisor: what it was started with.
+    """
+
+    def __init__(self, process: Process, supervisor: Supervisor) -> None:
+        self._process = process
+        self._record = process._record
+        self._kernel = process._kernel
+        self._supervisor = supervisor
+        self._simple = supervisor.strategy == "simple_one_for_one"
+        self._children = Children(() if self._simple else map(Member, supervisor.children))
+        self._restarts: tuple[int, ...] = ()
+        self._dynamic = 0
+
+    async def run(self) -> None:
+        """Start the children, then supervise them until told to end."""
+        failure = await self._start_all(tuple(member.spec.id for member in self._children))
+        if failure is not None:
+            id, reason = failure
+            await self._stop_all()
+            why = (SHUTDOWN, (Atom("failed_to_start_child"), id, reason))
+            self._record.refuse(ExitError(why))
+            raise ExitError(why)
+        self._record.acknowledge()
+        while True:
+            message = await self._process.receive()
+            if type(message) is Exit:
+                await self._exited(message.pid, message.reason)
+            elif type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL:
+                self._process.reply(message[1], await self._answer(message[2]))
+            elif type(message) is tuple and len(message) == 3 and message[0] == SYSTEM:
+                await self._system(message[1], message[2])
+            elif type(message) is tuple and len(message) == 2 and message[0] == TRY_AGAIN:
+                await self._try_again(message[1])
+
+    # Starting and stopping
+
+    async def _start(self, spec: Child, args: tuple[Any, ...]) -> Pid | None:
+        """Start a child and wait for its `init`; None if it asked to be ignored."""
+        started = Completion(self._kernel)
+        record = spec.start.__process__(self._kernel, args)
+        record.ack = started
+        name = spec.name or getattr(spec.start, "name", None)
+        self._kernel.spawn(record, parent=self._record, name=name, link=True)
+        await started.wait(self._record.waiter(), None)
+        try:
+            started.result()
+        except Ignore:
+            return None
+        return record.pid
+
+    async def _start_all(self, ids: tuple[Term, ...]) -> tuple[Term, Term] | None:
+        """Start children in order; returns the id and the reason of the first that fails."""
+        for id in ids:
+            member = self._children.find(id)
+            if member is None:
+                continue
+            try:
+                pid = await self._start(member.spec, member.spec.args)
+            except ExitError as error:
+                self._report("start_error", member.spec.id, error.reason)
+                return (id, error.reason)
+            if pid is None and member.spec.restart == "temporary":
+                self._children = self._children.remove(id)
+            else:
+                self._children = self._children.update(id, pid)
+        return None
+
+    async def _stop_all(self) -> None:
+        """Stop every child, the last started first."""
+        for member in reversed(list(self._children)):
+            await self._stop(member)
+
+    async def _stop(self, member: Member) -> None:
+        """Stop a child as its `shutdown` says; see `supervisor:shutdown/1`."""
+        spec, pid = member.spec, member.pid
+        if pid is not None:
+            expected = KILLED if spec.shutdown == "brutal_kill" else SHUTDOWN
+            reason = await self._end(pid, spec)
+            clean = reason == expected or (reason == NORMAL and spec.restart != "permanent")
+            if not clean and not (expected == SHUTDOWN and _is_shutdown(reason)):
+                self._report("shutdown_error", spec.id, reason)
+        if spec.restart == "temporary" or self._simple:
+            self._children = self._children.remove(spec.id)
+        else:
+            self._children = self._children.update(spec.id, None)
+
+    async def _end(self, pid: Pid, spec: Child) -> Term:
+        process = self._process
+        ref = process.monitor(pid)
+        process.unlink(pid)
+        ended = await self._earlier_exit(pid)
+        process.exit(pid, KILL if spec.shutdown == "brutal_kill" else SHUTDOWN)
+        timeout = None if isinstance(spec.shutdown, str) else spec.shutdown
+        try:
+            down = await process.receive(
+                lambda message: type(message) is Down and message.ref == ref, timeout
+            )
+        except TimeoutError:
+            process.exit(pid, KILL)
+            down = await process.receive(lambda message: type(message) is Down and message.ref == ref)
+        reason = down.reason
+        return ended.reason if ended is not None and reason == NOPROC else reason
+
+    async def _earlier_exit(self, pid: Pid) -> Exit | None:
+        """Take the exit message of a child that ended before we unlinked it."""
+        try:
+            message = await self._process.receive(lambda m: type(m) is Exit and m.pid == pid, 0)
+        except TimeoutError:
+            return None
+        assert isinstance(message, Exit)
+        return message
+
+    # Restarting
+
+    async def _exited(self, pid: Pid, reason: Term) -> None:
+        if pid == self._record.parent:
+            await self._shut_down(reason)
+        member = self._children.by_pid(pid)
+        if member is None:
+            return
+        strategy = self._supervisor.strategy
+        decision = decide(self._children, member, reason, strategy)
+        if isinstance(decision, Restart):
+            self._report("child_terminated", member.spec.id, reason)
+            await self._restart(member, decision)
+            return
+        if isinstance(decision, Forget) and not _is_shutdown(reason) and reason != NORMAL:
+            self._report("child_terminated", member.spec.id, reason)
+        if isinstance(decision, Keep) and not self._simple:
+            self._children = self._children.update(member.spec.id, None)
+        else:
+            self._children = self._children.remove(member.spec.id)
+        if ends_supervisor(self._children, member, self._supervisor.auto_shutdown):
+            await self._shut_down(SHUTDOWN)
+
+    async def _restart(self, member: Member, decision: Restart) -> None:
+        supervisor = self._supervisor
+        id = member.spec.id
+        restarts = add_restart(self._restarts, self._now(), supervisor.intensity, supervisor.period)
+        if restarts is None:
+            self._report("shutdown", id, Atom("reached_max_restart_intensity"))
+            self._children = self._children.remove(id)
+            await self._shut_down(SHUTDOWN)
+            return
+        self._restarts = restarts
+        self._children = self._children.update(id, None, restarting=True)
+        for stopped in reversed(decision.stop):
+            other = self._children.find(stopped)
+            if other is not None:
+                await self._stop(other)
+        failure = await self._start_all(decision.start)
+        if failure is not None:
+            failed, _ = failure
+            self._children = self._children.update(failed, None, restarting=True)
+            # Not at once: other messages, such as the parent's exit, get their turn between two tries.
+            self._process.send(self._process.pid, (TRY_AGAIN, failed))
+
+    async def _try_again(self, id: Term) -> None:
+        member = self._children.find(id)
+        if member is not None and member.restarting:
+            await self._restart(member, restart_of(self._children, member, self._supervisor.strategy))
+
+    async def _shut_down(self, reason: Term) -> None:
+        await self._stop_all()
+        raise ExitError(reason)
+
+    def _now(self) -> float:
+        shell = self._kernel.shell
+        return self._kernel.timers.now if shell is None else shell.now()
+
+    def _report(self, context: str, id: Term, reason: Term) -> None:
+        self._kernel.report(SupervisorReport(self._record.pid, context, id, reason))
+
+    # Management
+
+    async def _system(self, caller: Caller, request: Term) -> None:
+        if type(request) is tuple and len(request) == 2 and request[0] == TERMINATE:
+            await self._stop_all()
+            self._process.reply(caller, OK)
+            raise ExitError(request[1])
+        self._process.reply(caller, (ERROR, (Atom("unknown_system_msg"), request)))
+
+    async def _answer(self, request: Term) -> Term:
+        if type(request) is Atom and request in QUERIES:
+            return QUERIES[request](self._children)
+        if type(request) is tuple and len(request) == 2 and type(request[0]) is Atom:
+            command = COMMANDS.get(request[0])
+            if command is not None:
+                return await command(self, request[1])
+        return (ERROR, (Atom("bad_request"), request))
+
+    async def start_child(self, argument: Term) -> Term:
+        """`{start_child, ChildSpec | ExtraArgs}`."""
+        if self._simple:
+            return await self._start_simple(argument)
+        if not isinstance(argument, Child):
+            return (ERROR, Atom("badarg"))
+        present = self._children.find(argument.id)
+        if present is not None:
+            return (ERROR, (Atom("already_started"), present.pid) if present.pid else Atom("already_present"))
+        return await self._start_new(argument, argument.args)
+
+    async def _start_simple(self, argument: Term) -> Term:
+        if not isinstance(argument, list | tuple):
+            return (ERROR, Atom("badarg"))
+        template = self._supervisor.children[0]
+        self._dynamic += 1
+        spec = Child(
+            template.start,
+            *template.args,
+            *argument,
+            id=self._dynamic,
+            restart=template.restart,
+            shutdown=template.shutdown,
+            significant=template.significant,
+        )
+        return await self._start_new(spec, spec.args)
+
+    async def _start_new(self, spec: Child, args: tuple[Any, ...]) -> Term:
+        try:
+            pid = await self._start(spec, args)
+        except NameTaken as error:
+            return (ERROR, error.reason)
+        except ExitError as error:
+            self._report("start_error", spec.id, error.reason)
+            return (ERROR, error.reason)
+        if pid is not None or not (self._simple or spec.restart == "temporary"):
+            self._children = self._children.add(Member(spec, pid))
+        return (OK, UNDEFINED if pid is None else pid)
+
+    async def terminate_child(self, id: Term) -> Term:
+        """`{terminate_child, Id | Pid}`."""
+        member = (
+            self._children.by_pid(id) if self._simple and isinstance(id, Pid) else self._children.find(id)
+        )
+        if member is None or (self._simple and not isinstance(id, Pid)):
+            return (ERROR, NOT_FOUND)
+        await self._stop(member)
+        return OK
+
+    async def restart_child(self, id: Term) -> Term:
+        """`{restart_child, Id}`: start a child that was terminated."""
+        member = self._children.find(id)
+        if self._simple or member is None:
+            return (ERROR, Atom("simple_one_for_one") if self._simple else NOT_FOUND)
+        if member.pid is not None or member.restarting:
+            return (ERROR, RUNNING if member.pid else RESTARTING)
+        failure = await self._start_all((id,))
+        if failure is not None:
+            return (ERROR, failure[1])
+        started = self._children.find(id)
+        return (OK, UNDEFINED if started is None or started.pid is None else started.pid)
+
+    async def delete_child(self, id: Term) -> Term:
+        """`{delete_child, Id}`: forget a child that was terminated."""
+        member = self._children.find(id)
+        if self._simple or member is None:
+            return (ERROR, Atom("simple_one_for_one") if self._simple else NOT_FOUND)
+        if member.pid is not None or member.restarting:
+            return (ERROR, RUNNING if member.pid else RESTARTING)
+        self._children = self._children.remove(id)
+        return OK
+
+
+def which_children(children: Children) -> Term:
+    """`[{Id, Pid | undefined | restarting, worker | supervisor, Modules}]`, the last started first."""
+    return [
+        (
+            UNDEFINED if isinstance(member.spec.id, int) else member.spec.id,
+            RESTARTING if member.restarting else member.pid or UNDEFINED,
+            Atom(member.spec.type),
+            [Atom(getattr(member.spec.start, "__name__", type(member.spec.start).__name__))],
+        )
+        for member in reversed(list(children))
+    ]
+
+
+def count_children(children: Children) -> Term:
+    """`[{specs, N}, {active, N}, {supervisors, N}, {workers, N}]`."""
+    members = list(children)
+    supervisors = sum(member.spec.type == "supervisor" for member in members)
+    return [
+        (Atom("specs"), len(members)),
+        (Atom("active"), sum(member.pid is not None for member in members)),
+        (Atom("supervisors"), supervisors),
+        (Atom("workers"), len(members) - supervisors),
+    ]
+
+
+QUERIES: Final[dict[Atom, Callable[[Children], Term]]] = {
+    Atom("which_children"): which_children,
+    Atom("count_children"): count_children,
+}
+COMMANDS: Final[dict[Atom, Callable[[Supervision, Term], Answer]]] = {
+    Atom("start_child"): Supervision.start_child,
+    Atom("terminate_child"): Supervision.terminate_child,
+    Atom("restart_child"): Supervision.restart_child,
+    Atom("delete_child"): Supervision.delete_child,
+}
+
+
+class CanCall(Protocol):
+    """A process, a runtime or a node."""
+
+    async def call(self, to: ServerRef, request: Term, timeout: float | None = ...) -> Any:
+        """Send a request and return the reply."""
+
+
+async def start_child(caller: CanCall, supervisor: ServerRef, child: Child | list[Any]) -> Pid | None:
+    """Start a child at run time (`supervisor:start_child/2`).
+
+    Args:
+        caller: the process, runtime or node that asks.
+        supervisor: the supervisor, of this node.
+        child: a Child, or for `simple_one_for_one` the list of further arguments.
+
+    Returns:
+        The child's process; None if its `init` raised Ignore.
+
+    Raises:
+        ExitError: it did not start; `reason` is OTP's error term.
+    """
+    answer = await caller.call(supervisor, (Atom("start_child"), child), timeout=None)
+    if answer[0] != OK:
+        raise ExitError(answer[1])
+    return None if answer[1] == UNDEFINED else answer[1]
+
+
+def _is_shutdown(reason: Term) -> bool:
+    return bool(reason == SHUTDOWN) or (
+        type(reason) is tuple and len(reason) == 2 and bool(reason[0] == SHUTDOWN)
+    )
