@@ -91,10 +91,11 @@ def public_name_faults(name: str, module: ModuleType) -> list[str]:
     if names != sorted(names, key=sort_key):
         faults.append(f"{name}.__all__ is not sorted: `ruff check --fix` sorts it (RUF022)")
     for each in names:
-        home = getattr(getattr(module, each, None), "__module__", name)
-        if isinstance(home, str) and home.startswith(f"{name}._"):
+        public = getattr(module, each, None)
+        # Classes are what tracebacks and reprs show with their module.
+        if isinstance(public, type) and public.__module__.startswith(f"{name}._"):
             faults.append(
-                f"{name}.{each} shows up as {home}.{each} in tracebacks: set its __module__ in __init__.py"
+                f"{name}.{each} shows up as {public.__module__}.{each} in tracebacks: set its __module__ in __init__.py"
             )
     return faults
 
