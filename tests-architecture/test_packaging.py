@@ -95,7 +95,8 @@ def public_name_faults(name: str, module: ModuleType) -> list[str]:
         # Classes are what tracebacks and reprs show with their module.
         if isinstance(public, type) and public.__module__.startswith(f"{name}._"):
             faults.append(
-                f"{name}.{each} shows up as {public.__module__}.{each} in tracebacks: set its __module__ in __init__.py"
+                f"{name}.{each} shows up as {public.__module__}.{each} in tracebacks: set its __module__ in"
+                " __init__.py"
             )
     return faults
 
