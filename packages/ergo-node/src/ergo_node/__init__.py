@@ -1,1 +1,49 @@
-"""ergo-node."""
+"""An Erlang node in Python, on asyncio and trio.
+
+    async with Node("py@127.0.0.1", cookie="secret") as node:
+        await node.start(Counter, 10, name="counter")      # gen_server:call({counter, 'py@127.0.0.1'}, get)
+        await node.call(RemoteName("echo", "erl@127.0.0.1"), Atom("ping"))
+
+Processes and behaviors come from `otp_behaviors`, terms from `etf_codec`.
+"""
+
+from otp_behaviors import RemoteName
+
+from ergo_node._config import Epmd, Listen
+from ergo_node._errors import (
+    BadName,
+    CannotStart,
+    CookieMismatch,
+    HandshakeRefused,
+    NameInUse,
+    NodeError,
+    NotConnected,
+)
+from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._node import Node
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadName",
+    "CannotStart",
+    "CookieMismatch",
+    "Epmd",
+    "HandshakeRefused",
+    "Listen",
+    "NameInUse",
+    "Node",
+    "NodeDown",
+    "NodeError",
+    "NodeEvent",
+    "NodeMonitor",
+    "NodeUp",
+    "NotConnected",
+    "RemoteName",
+]
+
+for _public in [globals()[name] for name in __all__]:
+    # Tracebacks give a class by its public home: ergo_node.NameInUse.
+    if isinstance(_public, type) and _public is not RemoteName:
+        _public.__module__ = __name__
+del _public

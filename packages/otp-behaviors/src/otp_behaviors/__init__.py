@@ -30,7 +30,7 @@ from otp_behaviors._errors import (
     Stop,
     Unhandled,
 )
-from otp_behaviors._gen_call import Caller
+from otp_behaviors._gen_call import Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
@@ -114,6 +114,7 @@ __all__ = [
     "destination",
     "is_clean",
     "start_child",
+    "undeliverable",
 ]
 
 for _public in [globals()[name] for name in __all__]:

@@ -15,8 +15,8 @@ from otp_behaviors._errors import CallTimeout, ExitError, NoConnection, NoProces
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._monitors import Monitor
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
-from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT
-from otp_behaviors._signals import AliasSignal, RemoteName
+from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT, from_exception
+from otp_behaviors._signals import AliasSignal, MessageSignal, RemoteName, Signal
 
 GEN_CALL: Final = Atom("$gen_call")
 GEN_CAST: Final = Atom("$gen_cast")
@@ -232,6 +232,30 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
         kernel.send(sender, alias, (tag, term))
     else:
         kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
+
+
+def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:
+    """A signal for another node cannot be sent, because a term of it has no external form.
+
+    A caller gets the error where it waits for the reply; any other process ends with it, as it would in OTP
+    if the send itself failed.
+
+    Returns:
+        False if the sender is no process that could be told.
+    """
+    sender = kernel.table.by_pid.get(signal.sender) if isinstance(signal.sender, Pid) else None
+    if isinstance(signal, MessageSignal) and type(signal.message) is tuple and len(signal.message) == 3:
+        tag, caller, _ = signal.message
+        alias = alias_of(caller[1]) if tag == GEN_CALL else None
+        pending = None if alias is None else kernel.aliases.get(alias)
+        if isinstance(pending, Request):
+            pending.abandon()
+            pending.fail(error)
+            return True
+    if sender is None or not sender.mortal:
+        return False
+    kernel.exit(sender, from_exception(error), error)
+    return True
 
 
 def _failure(

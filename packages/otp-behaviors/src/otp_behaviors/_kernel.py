@@ -134,6 +134,16 @@ class Kernel:
             GroupLeaderSignal: self._group_leader_received,
         }
 
+    def incarnate(self, creation: int) -> None:
+        """Set the creation, as long as no process has been started.
+
+        Raises:
+            RuntimeError: there are processes, whose pids carry the old one.
+        """
+        if self.table.by_pid:
+            raise RuntimeError("the creation is part of every pid: set it before the first process")
+        self.table.creation = creation
+
     # Running
 
     @property

@@ -129,6 +129,11 @@ class ProcessRecord:
         return f"<{type(self).__name__} {self.pid!r}{name} {self.status.value}>"
 
     @property
+    def mortal(self) -> bool:
+        """Whether an error can end it; what stands for the program outside of all processes has no end."""
+        return True
+
+    @property
     def alive(self) -> bool:
         """Whether the process has not ended."""
         return self.status is not EXITED

@@ -72,17 +72,37 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
-        self.kernel.spawn(self._client)
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._run, name=f"kernel of {self.kernel.node}")
+        self._tasks = tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        try:
+            await self.opening(tasks)
+            self.kernel.spawn(self._client)
+            tasks.start_soon(self._run, name=f"kernel of {self.kernel.node}")
+            await self.opened(tasks)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._stop()
+                await self.closing()
+                tasks.cancel_scope.cancel()
+                await tasks.__aexit__(None, None, None)
+            raise
         return self
+
+    async def opening(self, tasks: anyio.abc.TaskGroup) -> None:
+        """For subclasses: prepare, before there is any process."""
+
+    async def opened(self, tasks: anyio.abc.TaskGroup) -> None:
+        """For subclasses: processes can be started; the program has not begun."""
+
+    async def closing(self) -> None:
+        """For subclasses: all processes have ended; end the other tasks."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         with anyio.CancelScope(shield=True):
             await self._stop()
+            await self.closing()
         assert self._tasks is not None
         # The task group only hears of a cancellation: any other error of the body is the caller's, as it is.
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
@@ -402,6 +422,11 @@ class ClientProcess(LocalProcess):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.trap_exit = True
+
+    @property
+    def mortal(self) -> bool:
+        """It lives as long as the runtime."""
+        return False
 
     @property
     def initial_call(self) -> tuple[str, str, int]:

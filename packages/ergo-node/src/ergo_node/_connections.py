@@ -1,0 +1,341 @@
+"""Connections to other nodes: made on demand, accepted, and given up; one per node.
+
+Follows `net_kernel` of KERNEL: a signal for a node without a connection makes one, and goes out when it is
+up; when two nodes connect to each other at once, the connection of the one with the greater name survives.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from secrets import randbelow, token_hex
+from time import monotonic
+from typing import Final, Protocol
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, TaskGroup
+from erldist_proto import (
+    Accept,
+    AliveAsked,
+    AnswerAlive,
+    Closed,
+    Connected,
+    Connection,
+    ConnectionRequested,
+    Event,
+    LocalNode,
+    Received,
+    Refuse,
+    simultaneous_status,
+)
+from etf_codec import Atom, EtfError
+from otp_behaviors import DownSignal, ExitSignal, Signal
+
+from ergo_node._config import MAX_HANDSHAKES, NET_TICK_TIME, SETUP_TIME
+from ergo_node._errors import NotConnected, failure_of
+from ergo_node._names import Names
+from ergo_node._translate import TO_WIRE, FromWire
+from ergo_node._transport import Transport
+
+logger: Final = logging.getLogger("ergo_node")
+
+
+class Up:
+    """A connection that is up."""
+
+    __slots__ = ("from_wire", "hidden", "transport")
+
+    def __init__(self, transport: Transport, hidden: bool, from_wire: FromWire) -> None:
+        self.transport = transport
+        self.hidden = hidden
+        self.from_wire = from_wire
+
+
+class Attempt:
+    """A node that is being connected to, and what waits for that."""
+
+    __slots__ = ("done", "failure", "scope", "signals")
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self.failure: NotConnected | None = None
+        self.done = anyio.Event()
+        self.scope = anyio.CancelScope()
+
+
+class Owner(Protocol):
+    """The node, as its connections see it."""
+
+    def deliver(self, signals: list[Signal]) -> None:
+        """Take the signals of one read."""
+
+    def node_up(self, name: str, hidden: bool) -> None:
+        """A connection is up."""
+
+    def node_down(self, name: str, reason: str, was_up: bool) -> None:
+        """A connection is lost, or could not be made."""
+
+    def refuse(self, signal: Signal, error: Exception) -> None:
+        """A signal cannot be sent: one of its terms has no external form."""
+
+
+class Connections:
+    """All connections of a node.
+
+    Args:
+        local: who we are.
+        cookie_of: the cookie shared with a node.
+        names: finds other nodes.
+        owner: gets what arrives.
+        tasks: where connections run.
+        none: the atom that stands for None in terms.
+        tick_time: seconds, as net_ticktime.
+    """
+
+    def __init__(
+        self,
+        local: LocalNode,
+        cookie_of: Callable[[str], str],
+        names: Names,
+        owner: Owner,
+        tasks: TaskGroup,
+        *,
+        none: Atom | None = None,
+        tick_time: float = NET_TICK_TIME,
+    ) -> None:
+        self._local = local
+        self._cookie_of = cookie_of
+        self._names = names
+        self._owner = owner
+        self._tasks = tasks
+        self._none = none
+        self._tick_time = tick_time
+        self._up: dict[str, Up] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._handshakes: set[Transport] = set()
+        self.closing = False
+
+    def nodes(self) -> list[tuple[str, bool]]:
+        """Return the connected nodes, and whether each is hidden."""
+        return [(name, up.hidden) for name, up in self._up.items()]
+
+    # Outgoing
+
+    def route(self, signals: list[Signal], destination: Callable[[Signal], str]) -> None:
+        """Send signals to their nodes, connecting to them if need be."""
+        touched: dict[str, Up] = {}
+        for signal in signals:
+            node = destination(signal)
+            up = self._up.get(node)
+            if up is None:
+                self._attempt(node).signals.append(signal)
+            else:
+                self._send(up, signal)
+                touched[node] = up
+        for up in touched.values():
+            up.transport.flush()
+
+    async def connect(self, node: str) -> NotConnected | None:
+        """Connect to a node unless it is; returns what went wrong, None if all is well."""
+        if node in self._up:
+            return None
+        attempt = self._attempt(node)
+        await attempt.done.wait()
+        return attempt.failure
+
+    def disconnect(self, node: str) -> bool:
+        """Close the connection to a node; False if there was none."""
+        up = self._up.get(node)
+        if up is not None:
+            up.transport.close()
+        return up is not None
+
+    def close(self) -> None:
+        """Close every connection, and make no more."""
+        self.closing = True
+        for node, attempt in list(self._attempts.items()):
+            self._give_up(node, attempt, NotConnected(f"{self._local.name} is stopping"))
+            attempt.scope.cancel()
+        for transport in [*self._handshakes, *(up.transport for up in self._up.values())]:
+            transport.close()
+
+    def _send(self, up: Up, signal: Signal) -> None:
+        connection = up.transport.connection
+        message, payload = TO_WIRE[type(signal)](signal, connection.flags)
+        try:
+            connection.send(message, payload)
+        except EtfError as error:
+            if isinstance(signal, ExitSignal | DownSignal):
+                # Who links or watches must hear of the end, if not of a reason made of Python objects.
+                reason = (Atom("no_external_form"), str(error).encode())
+                connection.send(message, reason)
+            else:
+                self._owner.refuse(signal, error)
+
+    def _attempt(self, node: str) -> Attempt:
+        attempt = self._attempts.get(node)
+        if attempt is None:
+            attempt = self._attempts[node] = Attempt()
+            self._tasks.start_soon(self._reach, node, attempt, name=f"connect to {node}")
+        return attempt
+
+    async def _reach(self, node: str, attempt: Attempt) -> None:
+        """Make a connection; returns when it is lost, or when it could not be made."""
+        opened: Transport | None = None
+        try:
+            with attempt.scope, anyio.fail_after(SETUP_TIME):
+                opened = await self._open(node)
+        except TimeoutError:
+            self._give_up(node, attempt, NotConnected(f"{node} has not answered within {SETUP_TIME:g} s"))
+        except (NotConnected, OSError, ValueError) as error:
+            known = error if isinstance(error, NotConnected) else NotConnected(f"{node}: {error}")
+            self._give_up(node, attempt, known)
+        else:
+            if opened is None:
+                await self._wait_for_peer(node, attempt)
+            else:
+                await self._shake_hands(node, attempt, opened)
+
+    async def _shake_hands(self, node: str, attempt: Attempt, transport: Transport) -> None:
+        attempt.scope = anyio.CancelScope()
+        self._handshakes.add(transport)
+        with attempt.scope:
+            await transport.run()
+        self._handshakes.discard(transport)
+        if self._attempts.get(node) is attempt:
+            await self._not_connected(node, attempt, transport)
+
+    async def _open(self, node: str) -> Transport:
+        if self.closing:
+            raise NotConnected(f"{self._local.name} is stopping")
+        if node == self._local.name:
+            raise NotConnected(f"{node} is this node itself")
+        address = await self._names.find(node)
+        try:
+            stream = await anyio.connect_tcp(address.host, address.port)
+        except OSError as error:
+            raise NotConnected(f"{node} does not listen at {address.host}:{address.port}: {error}") from error
+        connection = Connection.initiator(
+            self._local,
+            peer=node,
+            cookie=self._cookie_of(node),
+            now=monotonic(),
+            handshake_version=address.handshake_version,
+            tick_time=self._tick_time,
+            setup_time=SETUP_TIME,
+            none=self._none,
+        )
+        return Transport(connection, stream, self._handle)
+
+    async def _not_connected(self, node: str, attempt: Attempt, transport: Transport) -> None:
+        closed = transport.closed
+        if attempt.scope.cancelled_caught or (closed is not None and closed.status == "nok"):
+            await self._wait_for_peer(node, attempt)
+        elif closed is not None:
+            self._give_up(node, attempt, failure_of(closed))
+
+    async def _wait_for_peer(self, node: str, attempt: Attempt) -> None:
+        """The peer connects to us at the same time, and its connection is the one that survives."""
+        with anyio.move_on_after(SETUP_TIME):
+            await attempt.done.wait()
+        if self._attempts.get(node) is attempt:
+            self._give_up(node, attempt, NotConnected(f"{node} was connecting to us, but did not"))
+
+    def _give_up(self, node: str, attempt: Attempt, failure: NotConnected) -> None:
+        if self._attempts.get(node) is not attempt:
+            return
+        del self._attempts[node]
+        attempt.failure = failure
+        logger.log(logging.DEBUG if self.closing else logging.WARNING, "not connected: %s", failure)
+        self._owner.node_down(node, str(failure), was_up=False)
+        attempt.done.set()
+
+    # Incoming
+
+    async def accept(self, stream: ByteStream) -> None:
+        """Take a connection that a peer opened; returns when it is over."""
+        if self.closing or len(self._handshakes) >= MAX_HANDSHAKES:
+            await anyio.aclose_forcefully(stream)
+            return
+        connection = Connection.acceptor(
+            self._local, now=monotonic(), tick_time=self._tick_time, setup_time=SETUP_TIME, none=self._none
+        )
+        transport = Transport(connection, stream, self._handle)
+        self._handshakes.add(transport)
+        try:
+            await transport.run()
+        finally:
+            self._handshakes.discard(transport)
+        closed = transport.closed
+        if closed is not None and closed.reason not in ("connection_closed", "disconnect"):
+            logger.warning(
+                "connection from %s: %s", stream.extra(SocketAttribute.remote_address, "?"), closed.text
+            )
+
+    def _handle(self, transport: Transport, events: list[Event]) -> None:
+        up = self._up.get(transport.connection.peer)
+        signals: list[Signal] = []
+        for event in events:
+            if isinstance(event, Received):
+                if up is not None and up.transport is transport:
+                    signal = up.from_wire.signal(event.message, event.payload)
+                    if signal is not None:
+                        signals.append(signal)
+            elif isinstance(event, Connected):
+                up = self._connected(transport, event)
+            elif isinstance(event, ConnectionRequested):
+                self._requested(transport, event)
+            elif isinstance(event, AliveAsked):
+                transport.connection.send(AnswerAlive(event.name in self._attempts))
+            elif isinstance(event, Closed):
+                if signals:
+                    self._owner.deliver(signals)
+                    signals = []
+                self._closed(transport, event)
+        if signals:
+            self._owner.deliver(signals)
+
+    def _requested(self, transport: Transport, event: ConnectionRequested) -> None:
+        connection, name = transport.connection, event.name
+        if event.wants_name:
+            given = f"{token_hex(8)}@{name}"
+            creation = 4 + randbelow(2**32 - 4)
+            connection.send(Accept(self._cookie_of(given), name=given, creation=creation))
+        elif self.closing or name == self._local.name:
+            connection.send(Refuse("nok" if name == self._local.name else "not_allowed"))
+        elif name in self._up:
+            connection.send(Accept(self._cookie_of(name), status="alive"))
+        elif name in self._attempts:
+            status = simultaneous_status(self._local.name, name)
+            if status == "nok":
+                connection.send(Refuse("nok"))
+            else:
+                self._attempts[name].scope.cancel()
+                connection.send(Accept(self._cookie_of(name), status=status))
+        else:
+            connection.send(Accept(self._cookie_of(name)))
+
+    def _connected(self, transport: Transport, event: Connected) -> Up:
+        self._handshakes.discard(transport)
+        old = self._up.pop(event.name, None)
+        if old is not None:
+            # The peer has lost the old connection and means this one: nodedown comes before nodeup.
+            old.transport.close()
+            self._owner.node_down(event.name, "connection_closed", was_up=True)
+        up = Up(transport, event.hidden, FromWire(self._local.name, event.name))
+        self._up[event.name] = up
+        self._owner.node_up(event.name, event.hidden)
+        attempt = self._attempts.pop(event.name, None)
+        if attempt is not None:
+            for signal in attempt.signals:
+                self._send(up, signal)
+            attempt.done.set()
+        return up
+
+    def _closed(self, transport: Transport, event: Closed) -> None:
+        name = transport.connection.peer
+        up = self._up.get(name)
+        if up is not None and up.transport is transport:
+            del self._up[name]
+            logger.info("connection to %s lost: %s", name, event.text)
+            self._owner.node_down(name, event.reason, was_up=True)

@@ -1,0 +1,312 @@
+"""Node: the runtime of `otp_behaviors` with a network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from secrets import randbelow, randbits
+from time import monotonic
+from typing import Any, Final, Literal
+
+import anyio
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+from anyio.streams.stapled import MultiListener
+from erldist_proto import LocalNode, NodeName
+from etf_codec import Atom, Reference, Term
+from otp_behaviors import (
+    ExitError,
+    Kernel,
+    NoConnection,
+    RemoteName,
+    Runtime,
+    ServerRef,
+    Signal,
+    destination,
+    undeliverable,
+)
+
+from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_loopback
+from ergo_node._connections import Connections
+from ergo_node._cookie import read_cookie
+from ergo_node._errors import BadName, CannotStart, NotConnected
+from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._names import Names
+from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
+from ergo_node._translate import FLAGS
+
+logger: Final = logging.getLogger("ergo_node")
+logger.addHandler(logging.NullHandler())
+
+CALL_TIMEOUT: Final = 5.0
+DEFAULT_EPMD: Final = Epmd()
+DEFAULT_LISTEN: Final = Listen()
+Kind = Literal["visible", "hidden", "all"]
+
+
+class Node(Runtime):
+    """An Erlang node. Use it as `async with`; leaving it stops its processes and closes its connections.
+
+    Args:
+        name: `name@host`; the host is how other nodes reach this one.
+        cookie: the secret of the cluster; None reads it where OTP does (`~/.erlang.cookie`).
+        hidden: whether to stay out of `nodes()` of others, and of `global`.
+        epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
+        listen: where to listen for other nodes.
+        routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
+        none: the atom that stands for Python's None in terms, e.g. `Atom("nil")` among Elixir nodes.
+        tick_time: seconds, as `net_ticktime`: a node that is silent for longer is taken for lost.
+        shutdown: seconds each process gets to stop when the node is left.
+
+    Raises:
+        BadName: the name is no node name; the text says what one looks like.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cookie: str | None = None,
+        *,
+        hidden: bool = False,
+        epmd: Epmd | None = DEFAULT_EPMD,
+        listen: Listen = DEFAULT_LISTEN,
+        routes: Mapping[str, tuple[str, int]] | None = None,
+        none: Atom | None = None,
+        tick_time: float = NET_TICK_TIME,
+        shutdown: float = SHUTDOWN_GRACE,
+    ) -> None:
+        try:
+            self._name = NodeName.parse(name)
+        except ValueError as error:
+            raise BadName(str(error)) from error
+        super().__init__(Kernel(name, now=monotonic(), seed=randbits(64)), shutdown=shutdown)
+        self._cookie = read_cookie() if cookie is None else cookie
+        self._cookies: dict[str, str] = {}
+        self._hidden = hidden
+        self._epmd = epmd
+        self._listen = listen
+        self._none = none
+        self._tick_time = tick_time
+        self._names = Names(self._name, hidden, epmd, routes or {})
+        self._connections: Connections | None = None
+        self._monitors: list[NodeMonitor] = []
+        self._failures: dict[str, str] = {}
+        self._refused: Exception | None = None
+        self._scopes: list[anyio.CancelScope] = []
+        self._listener: MultiListener[SocketStream] | None = None
+        self.port = 0
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The node's name, `name@host`."""
+        return str(self._name)
+
+    # Starting and stopping: what `Runtime` calls
+
+    async def opening(self, tasks: TaskGroup) -> None:
+        """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
+        self._listener = await self._open_listener()
+        if self._epmd is None:
+            # As OTP without EPMD: 32 random bits, but none of the reserved 0 to 3.
+            creation = 4 + randbelow(2**32 - 4)
+        else:
+            creation = await tasks.start(self._until_left, self._names.keep_registered, self.port)
+        self.kernel.incarnate(creation)
+        self._connections = Connections(
+            LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden),
+            self.cookie_of,
+            self._names,
+            self,
+            tasks,
+            none=self._none,
+            tick_time=self._tick_time,
+        )
+
+    async def opened(self, tasks: TaskGroup) -> None:
+        """Processes run: start those that other nodes expect, and let the nodes in."""
+        await self.start(NetKernel, name=NAME)
+        listener, self._listener = self._listener, None
+        assert listener is not None
+        tasks.start_soon(self._until_left, self._accept, listener)
+
+    async def closing(self) -> None:
+        """Say goodbye: every connection closes, the name is released."""
+        if self._connections is not None:
+            self._connections.close()
+        for scope in self._scopes:
+            scope.cancel()
+        for monitor in list(self._monitors):
+            monitor.close()
+        if self._listener is not None:
+            await self._listener.aclose()
+
+    async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
+        with anyio.CancelScope() as scope:
+            self._scopes.append(scope)
+            await function(*args, **status)
+
+    async def _accept(self, listener: MultiListener[SocketStream]) -> None:
+        assert self._connections is not None
+        async with listener:
+            await listener.serve(self._connections.accept, self._tasks)
+
+    async def _open_listener(self) -> MultiListener[SocketStream]:
+        loopback = is_loopback(self._name.host)
+        host = self._listen.host or ("127.0.0.1" if loopback else "0.0.0.0")  # noqa: S104  # peers reach us
+        failure: OSError | None = None
+        for port in self._listen.ports:
+            try:
+                listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+            except OSError as error:
+                failure = error
+                continue
+            self.port = listener.extra(SocketAttribute.local_port)
+            return listener
+        ports = ", ".join(str(port) for port in self._listen.ports)
+        why = "no port was given" if failure is None else failure.strerror or str(failure)
+        raise CannotStart(f"{self.name} cannot listen on {host}, port {ports}: {why}; give Listen(ports=...)")
+
+    # Other nodes
+
+    def cookie_of(self, node: str) -> str:
+        """Return the cookie shared with a node (`erlang:get_cookie/1`)."""
+        return self._cookies.get(node, self._cookie)
+
+    def set_cookie(self, node: str, cookie: str) -> None:
+        """Use a cookie of its own with one node (`erlang:set_cookie/2`)."""
+        self._cookies[node] = cookie
+
+    def add_route(self, node: str, host: str, port: int) -> None:
+        """Find a node at a fixed address, without asking an EPMD."""
+        self._names.add_route(node, host, port)
+
+    async def connect(self, node: str) -> bool:
+        """Connect to a node (`net_kernel:connect_node/1`); False, and a line in the log, if that fails.
+
+        Raises:
+            BadName: that is no node name.
+        """
+        return await self._connect(node) is None
+
+    async def ping(self, node: str) -> bool:
+        """Ask a node whether it is there, connecting to it if need be (`net_adm:ping/1`).
+
+        Raises:
+            BadName: that is no node name.
+        """
+        if node == self.name:
+            return True
+        if await self._connect(node) is not None:
+            return False
+        try:
+            answer = await self.call(RemoteName(NAME, node), (IS_AUTH, Atom(self.name)))
+        except ExitError:
+            return False
+        return bool(answer == YES)
+
+    async def disconnect(self, node: str) -> bool:
+        """Close the connection to a node (`erlang:disconnect_node/1`); False if there was none."""
+        assert self._connections is not None
+        return self._connections.disconnect(node)
+
+    def nodes(self, kind: Kind = "visible") -> list[str]:
+        """Return the connected nodes (`erlang:nodes/1`)."""
+        if self._connections is None:
+            return []
+        wanted = {"visible": (False,), "hidden": (True,), "all": (False, True)}[kind]
+        return [name for name, hidden in self._connections.nodes() if hidden in wanted]
+
+    def monitor_nodes(self) -> NodeMonitor:
+        """Watch nodes come and go: `async for event in node.monitor_nodes(): ...` (NodeUp, NodeDown)."""
+        monitor = NodeMonitor(self._monitors.remove)
+        self._monitors.append(monitor)
+        return monitor
+
+    async def _connect(self, node: str) -> NotConnected | None:
+        assert self._connections is not None
+        try:
+            NodeName.parse(node)
+        except ValueError as error:
+            raise BadName(str(error)) from error
+        return await self._connections.connect(node)
+
+    # Messages
+
+    async def call(self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT) -> Any:
+        """Send a request to a server here or on another node, and return its reply; see `Runtime.call`.
+
+        Raises:
+            NoConnection: as there; its text says why the node cannot be reached.
+            etf_codec.EncodeError: the request has no external form.
+        """
+        try:
+            return await super().call(to, request, timeout)
+        except NoConnection as error:
+            failure = self._failures.get(self.kernel.resolve(to).node)
+            raise NoConnection(error.reason, f"{error}: {failure}" if failure else str(error)) from None
+
+    async def cast(self, to: ServerRef, message: Term) -> None:
+        """Send a cast to a server here or on another node.
+
+        Raises:
+            etf_codec.EncodeError: the message has no external form.
+        """
+        await super().cast(to, message)
+        self._sent()
+
+    async def send(self, to: ServerRef | Reference, message: Term) -> None:
+        """Send a message to a process here or on another node.
+
+        Raises:
+            etf_codec.EncodeError: the message has no external form.
+        """
+        await super().send(to, message)
+        self._sent()
+
+    def _sent(self) -> None:
+        self.pump()
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            raise refused
+
+    # What the runtime and the connections ask
+
+    def route(self, signals: list[Signal]) -> None:
+        """Take signals for other nodes."""
+        assert self._connections is not None
+        self._connections.route(signals, destination)
+
+    def deliver(self, signals: list[Signal]) -> None:
+        """Take the signals of one read of a connection."""
+        kernel = self.kernel
+        kernel.held = True
+        try:
+            for signal in signals:
+                kernel.deliver(signal)
+        finally:
+            kernel.held = False
+        self.pump()
+
+    def refuse(self, signal: Signal, error: Exception) -> None:
+        """A signal has no external form: its sender learns it, as an error or as its end."""
+        if not undeliverable(self.kernel, signal, error):
+            self._refused = error
+
+    def node_up(self, name: str, hidden: bool) -> None:
+        """A connection is up."""
+        self._failures.pop(name, None)
+        self._tell(NodeUp(name, hidden))
+
+    def node_down(self, name: str, reason: str, was_up: bool) -> None:
+        """A connection is lost, or could not be made: links and monitors over it fire."""
+        self._failures[name] = reason
+        self.kernel.node_down(name)
+        self.pump()
+        if was_up:
+            self._tell(NodeDown(name, reason))
+
+    def _tell(self, event: NodeEvent) -> None:
+        for monitor in self._monitors:
+            monitor.tell(event)

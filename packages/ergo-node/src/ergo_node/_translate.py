@@ -1,0 +1,183 @@
+"""Control messages of the wire and signals of the kernel: the one file that knows both vocabularies.
+
+Two tables, one for each direction. The choice among older and newer forms of a message is the connection's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import erldist_proto as dist
+from erldist_proto import ControlMessage, DistFlags
+from etf_codec import Atom, Pid, Reference, Term
+from otp_behaviors import (
+    AliasSignal,
+    DemonitorSignal,
+    DownSignal,
+    ExitSignal,
+    GroupLeaderSignal,
+    LinkSignal,
+    MessageSignal,
+    MonitorSignal,
+    RemoteName,
+    Signal,
+    UnlinkAckSignal,
+    UnlinkSignal,
+)
+
+Wired = tuple[ControlMessage, Term]
+
+
+def _named(to: Pid | RemoteName) -> Pid | Atom:
+    return to if isinstance(to, Pid) else Atom(to.name)
+
+
+def _message(signal: MessageSignal, flags: DistFlags) -> Wired:
+    if isinstance(signal.to, Pid):
+        return dist.SendSender(signal.sender, signal.to), signal.message
+    return dist.RegSend(signal.sender, Atom(signal.to.name)), signal.message
+
+
+def _alias(signal: AliasSignal, flags: DistFlags) -> Wired:
+    if DistFlags.ALIAS in flags or DistFlags.ALTACT_SIG in flags or signal.owner is None:
+        return dist.AliasSend(signal.sender, signal.alias), signal.message
+    return dist.SendSender(signal.sender, signal.owner), signal.message
+
+
+def _exit(signal: ExitSignal, flags: DistFlags) -> Wired:
+    kind = dist.PayloadExit if signal.linked else dist.PayloadExit2
+    return kind(signal.sender, signal.to), signal.reason
+
+
+TO_WIRE: Final[dict[type[Signal], Callable[[Any, DistFlags], Wired]]] = {
+    MessageSignal: _message,
+    AliasSignal: _alias,
+    LinkSignal: lambda s, _: (dist.Link(s.sender, s.to), None),
+    UnlinkSignal: lambda s, _: (dist.UnlinkId(s.id, s.sender, s.to), None),
+    UnlinkAckSignal: lambda s, _: (dist.UnlinkIdAck(s.id, s.sender, s.to), None),
+    ExitSignal: _exit,
+    MonitorSignal: lambda s, _: (dist.MonitorP(s.sender, _named(s.to), s.ref), None),
+    DemonitorSignal: lambda s, _: (dist.DemonitorP(s.sender, _named(s.to), s.ref), None),
+    DownSignal: lambda s, _: (dist.PayloadMonitorPExit(_named(s.sender), s.to, s.ref), s.reason),
+    GroupLeaderSignal: lambda s, _: (dist.GroupLeader(s.leader, s.to), None),
+}
+
+
+class FromWire:
+    """Turns what a peer sends into signals for our kernel.
+
+    Args:
+        node: our name; a registered name in a message means a process of ours.
+        peer: the other node's name; a name it reports on means a process of its own.
+    """
+
+    __slots__ = ("_node", "_peer")
+
+    def __init__(self, node: str, peer: str) -> None:
+        self._node = node
+        self._peer = peer
+
+    def signal(self, message: ControlMessage, payload: Term) -> Signal | None:
+        """Return the signal of a control message; None for one that asks nothing of the kernel."""
+        convert = FROM_WIRE.get(type(message))
+        return None if convert is None else convert(self, message, payload)
+
+    def _target(self, to: Pid | Atom) -> Pid | RemoteName:
+        return to if isinstance(to, Pid) else RemoteName(to.name, self._node)
+
+    def _reporter(self, who: Pid | Atom) -> Pid | RemoteName:
+        return who if isinstance(who, Pid) else RemoteName(who.name, self._peer)
+
+    def _send(self, m: dist.Send, payload: Term) -> Signal:
+        return MessageSignal(m.to_pid, m.to_pid, payload)
+
+    def _send_sender(self, m: dist.SendSender, payload: Term) -> Signal:
+        return MessageSignal(m.from_pid, m.to_pid, payload)
+
+    def _reg_send(self, m: dist.RegSend, payload: Term) -> Signal:
+        return MessageSignal(m.from_pid, RemoteName(m.to_name.name, self._node), payload)
+
+    def _alias_send(self, m: dist.AliasSend, payload: Term) -> Signal:
+        return AliasSignal(m.from_pid, m.alias, payload)
+
+    def _altact(self, m: dist.AltactSigSend, payload: Term) -> Signal | None:
+        if m.flags & dist.ALTACT_EXIT:
+            return ExitSignal(m.from_pid, m.to, payload, False) if isinstance(m.to, Pid) else None
+        if isinstance(m.to, Reference):
+            return AliasSignal(m.from_pid, m.to, payload)
+        return MessageSignal(m.from_pid, self._target(m.to), payload)
+
+    def _exit(self, m: dist.Exit, payload: Term) -> Signal:
+        return ExitSignal(m.from_pid, m.to_pid, m.reason, True)
+
+    def _payload_exit(self, m: dist.PayloadExit, payload: Term) -> Signal:
+        return ExitSignal(m.from_pid, m.to_pid, payload, True)
+
+    def _exit2(self, m: dist.Exit2, payload: Term) -> Signal:
+        return ExitSignal(m.from_pid, m.to_pid, m.reason, False)
+
+    def _payload_exit2(self, m: dist.PayloadExit2, payload: Term) -> Signal:
+        return ExitSignal(m.from_pid, m.to_pid, payload, False)
+
+    def _link(self, m: dist.Link, payload: Term) -> Signal:
+        return LinkSignal(m.from_pid, m.to_pid)
+
+    def _unlink(self, m: dist.Unlink, payload: Term) -> Signal:
+        # OTP 22 knows no ids; the acknowledgement that our side makes is not sent to it.
+        return UnlinkSignal(m.from_pid, m.to_pid, 0)
+
+    def _unlink_id(self, m: dist.UnlinkId, payload: Term) -> Signal:
+        return UnlinkSignal(m.from_pid, m.to_pid, m.id)
+
+    def _unlink_ack(self, m: dist.UnlinkIdAck, payload: Term) -> Signal:
+        return UnlinkAckSignal(m.from_pid, m.to_pid, m.id)
+
+    def _monitor(self, m: dist.MonitorP, payload: Term) -> Signal:
+        return MonitorSignal(m.from_pid, self._target(m.to_proc), m.ref)
+
+    def _demonitor(self, m: dist.DemonitorP, payload: Term) -> Signal:
+        return DemonitorSignal(m.from_pid, self._target(m.to_proc), m.ref)
+
+    def _down(self, m: dist.MonitorPExit, payload: Term) -> Signal:
+        return DownSignal(self._reporter(m.from_proc), m.to_pid, m.ref, m.reason)
+
+    def _payload_down(self, m: dist.PayloadMonitorPExit, payload: Term) -> Signal:
+        return DownSignal(self._reporter(m.from_proc), m.to_pid, m.ref, payload)
+
+    def _group_leader(self, m: dist.GroupLeader, payload: Term) -> Signal:
+        return GroupLeaderSignal(None, m.to_pid, m.from_pid)
+
+
+FROM_WIRE: Final[dict[type[ControlMessage], Callable[[FromWire, Any, Term], Signal | None]]] = {
+    dist.Link: FromWire._link,
+    dist.Send: FromWire._send,
+    dist.Exit: FromWire._exit,
+    dist.Unlink: FromWire._unlink,
+    dist.RegSend: FromWire._reg_send,
+    dist.GroupLeader: FromWire._group_leader,
+    dist.Exit2: FromWire._exit2,
+    dist.SendTt: FromWire._send,
+    dist.ExitTt: FromWire._exit,
+    dist.RegSendTt: FromWire._reg_send,
+    dist.Exit2Tt: FromWire._exit2,
+    dist.MonitorP: FromWire._monitor,
+    dist.DemonitorP: FromWire._demonitor,
+    dist.MonitorPExit: FromWire._down,
+    dist.SendSender: FromWire._send_sender,
+    dist.SendSenderTt: FromWire._send_sender,
+    dist.PayloadExit: FromWire._payload_exit,
+    dist.PayloadExitTt: FromWire._payload_exit,
+    dist.PayloadExit2: FromWire._payload_exit2,
+    dist.PayloadExit2Tt: FromWire._payload_exit2,
+    dist.PayloadMonitorPExit: FromWire._payload_down,
+    dist.AliasSend: FromWire._alias_send,
+    dist.AliasSendTt: FromWire._alias_send,
+    dist.UnlinkId: FromWire._unlink_id,
+    dist.UnlinkIdAck: FromWire._unlink_ack,
+    dist.AltactSigSend: FromWire._altact,
+}
+"""Spawn requests are not in the table: `FLAGS` does not offer them, so no peer sends one."""
+
+FLAGS: Final = dist.DEFAULT_FLAGS & ~DistFlags.SPAWN
+"""What this node offers: all that the connection and the tables above can do."""
