@@ -21,8 +21,12 @@ class ConnectionLimits:
     max_handshake_bytes: int = 1024
     """One handshake packet. The largest legal one carries a node name of 255 characters, about 270 bytes."""
 
-    max_frame_bytes: int = 16 * MIB
-    """One frame, when FRAGMENTS is negotiated: OTP cuts at 64 KiB, so anything near this is no node."""
+    max_frame_bytes: int = 64 * MIB
+    """One frame, when FRAGMENTS is negotiated.
+
+    OTP cuts at 64 KiB, but sends a message that had to wait for the connection in one frame, whatever its size
+    (seen with OTP 25: a 20 MB message as the first on a connection). So it is not below `max_message_bytes`.
+    """
 
     max_message_bytes: int = 64 * MIB
     """One message, in one frame (without FRAGMENTS) or reassembled. Also holds for what we send."""

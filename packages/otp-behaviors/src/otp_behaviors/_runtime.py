@@ -83,8 +83,8 @@ class Runtime:
             with anyio.CancelScope(shield=True):
                 await self._stop()
                 await self.closing()
-                tasks.cancel_scope.cancel()
-                await tasks.__aexit__(None, None, None)
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
             raise
         return self
 
