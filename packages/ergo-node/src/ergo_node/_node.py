@@ -190,6 +190,17 @@ class Node(Runtime):
         """
         return await self._connect(node) is None
 
+    async def reach(self, node: str) -> None:
+        """Connect to a node, or say why not.
+
+        Raises:
+            BadName: that is no node name.
+            NotConnected: it cannot be reached; HandshakeRefused, CookieMismatch: it was, and would not.
+        """
+        failure = await self._connect(node)
+        if failure is not None:
+            raise failure
+
     async def ping(self, node: str) -> bool:
         """Ask a node whether it is there, connecting to it if need be (`net_adm:ping/1`).
 
