@@ -1,4 +1,4 @@
-"""Applications: a supervision tree with a name, an environment and dependencies, as `application` of KERNEL.
+"""Applications: a supervision tree with a name, an environment and dependencies; see OTP's `application`.
 
 Each running application has a master, a process between the runtime and the tree, as OTP's
 `application_master`: it starts the tree, holds the environment every process below inherits, and ends with it.

@@ -11,9 +11,9 @@ from typing import Final, TypeAlias
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
 from otp_behaviors._aliases import ALIAS, alias_of
+from otp_behaviors._bonds import Monitor
 from otp_behaviors._errors import CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._kernel import Kernel, ServerRef
-from otp_behaviors._monitors import Monitor
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT, from_exception
 from otp_behaviors._signals import AliasSignal, MessageSignal, RemoteName, Signal

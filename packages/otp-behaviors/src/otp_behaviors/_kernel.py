@@ -17,10 +17,11 @@ from typing import Any, Final, Protocol, TypeAlias
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
 from otp_behaviors._aliases import AliasTarget, alias_of
+from otp_behaviors._bonds import LocalWatcher
 from otp_behaviors._effects import Await, Cancel, CrashReport, Effect
 from otp_behaviors._errors import ExitError, NameTaken
 from otp_behaviors._links import Links
-from otp_behaviors._monitors import LocalWatcher, Monitors
+from otp_behaviors._monitors import Monitors
 from otp_behaviors._process_table import (
     BUSY,
     EXITED,

@@ -11,19 +11,10 @@ from collections.abc import Callable
 
 from etf_codec import Pid, Term
 
+from otp_behaviors._bonds import Link
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
 from otp_behaviors._reasons import NOCONNECTION, NOPROC
 from otp_behaviors._signals import ExitSignal, LinkSignal, Signal, UnlinkAckSignal, UnlinkSignal
-
-
-class Link:
-    """One side of a link. `unlink_id` is set while an unlink waits for its acknowledgement."""
-
-    __slots__ = ("active", "unlink_id")
-
-    def __init__(self) -> None:
-        self.active = True
-        self.unlink_id = 0
 
 
 class Links:

@@ -8,53 +8,13 @@ gone), or a process of another node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
 
-from etf_codec import Atom, Pid, Reference, Term
+from etf_codec import Pid, Reference, Term
 
+from otp_behaviors._bonds import LocalWatcher, Monitor, RemoteWatcher, Target, Watcher
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
 from otp_behaviors._reasons import NOCONNECTION, NOPROC
-from otp_behaviors._signals import DemonitorSignal, DownSignal, MonitorSignal, RemoteName, Signal
-
-Target: TypeAlias = Pid | RemoteName
-
-
-class Monitor:
-    """The watching side: what is monitored, and the record of it if it is a process of this node."""
-
-    __slots__ = ("record", "target")
-
-    def __init__(self, target: Target, record: ProcessRecord | None) -> None:
-        self.target = target
-        self.record = record
-
-    def who(self) -> Pid | tuple[Atom, Atom]:
-        """Return what a `Down` calls it."""
-        target = self.target
-        return target if isinstance(target, Pid) else (Atom(target.name), Atom(target.node))
-
-
-class LocalWatcher(Protocol):
-    """Something of this node that is told when what it watches ends."""
-
-    def monitoring(self, ref: Reference, monitor: Monitor) -> None:
-        """The watch under `ref` has begun."""
-
-    def down(self, ref: Reference, reason: Term) -> None:
-        """What was watched under `ref` has ended, and with it the watch."""
-
-
-class RemoteWatcher:
-    """A process of another node, and how it named what it watches (the answer must repeat that)."""
-
-    __slots__ = ("pid", "target")
-
-    def __init__(self, pid: Pid, target: Target) -> None:
-        self.pid = pid
-        self.target = target
-
-
-Watcher: TypeAlias = LocalWatcher | RemoteWatcher
+from otp_behaviors._signals import DemonitorSignal, DownSignal, MonitorSignal, Signal
 
 
 class Monitors:

@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypeVarTuple
 
 from etf_codec import Atom, Pid, Reference, Term
 
+from otp_behaviors._bonds import Monitor
 from otp_behaviors._errors import ExitError
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
 from otp_behaviors._kernel import Kernel, ServerRef, Shell
-from otp_behaviors._monitors import Monitor
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, ProcessRecord, Waiter
 from otp_behaviors._reasons import NORMAL, from_exception
 from otp_behaviors._signals import DOWN, Down

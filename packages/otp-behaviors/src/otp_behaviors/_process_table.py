@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Coroutine, MutableMapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from etf_codec import Atom, Pid, Reference, Term
 
+from otp_behaviors._bonds import Link, Monitor, Watcher
 from otp_behaviors._errors import NameTaken
 from otp_behaviors._reasons import NORMAL
-
-if TYPE_CHECKING:
-    from otp_behaviors._links import Link
-    from otp_behaviors._monitors import Monitor, Watcher
 
 ID_BITS: Final = 15
 """Bits of a pid's id, and with `SERIAL_BITS` of its serial, that every peer understands (protocol: V4_NC)."""
