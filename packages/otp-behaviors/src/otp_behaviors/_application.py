@@ -1,7 +1,8 @@
 """Applications: a supervision tree with a name, an environment and dependencies; see OTP's `application`.
 
 Each running application has a master, a process between the runtime and the tree, as OTP's
-`application_master`: it starts the tree, holds the environment every process below inherits, and ends with it.
+`application_master`: it starts the tree, holds the environment that every process below inherits, and ends
+with it.
 """
 
 from __future__ import annotations
