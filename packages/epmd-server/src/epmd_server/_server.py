@@ -226,8 +226,8 @@ def _listen_addresses(host: str | Sequence[str] | None) -> list[ListenAddress]:
 
 def _is_local(stream: SocketStream) -> bool:
     try:
-        peer = stream.extra(SocketAttribute.remote_address)  # noqa: S610  anyio's, not Django's
-        own = stream.extra(SocketAttribute.local_address)  # noqa: S610  anyio's, not Django's
+        peer = stream.extra(SocketAttribute.remote_address)
+        own = stream.extra(SocketAttribute.local_address)
     except (OSError, anyio.TypedAttributeLookupError):
         return False
     return is_local_peer(str(peer[0]), str(own[0]))

@@ -24,8 +24,9 @@ class ConnectionLimits:
     max_frame_bytes: int = 64 * MIB
     """One frame, when FRAGMENTS is negotiated.
 
-    OTP cuts at 64 KiB, but sends a message that had to wait for the connection in one frame, whatever its size
-    (seen with OTP 25: a 20 MB message as the first on a connection). So it is not below `max_message_bytes`.
+    OTP cuts at 64 KiB, but sends a message that had to wait for the connection in one frame, whatever its
+    size (seen with OTP 25: a 20 MB message, the first on a connection). So it is not below
+    `max_message_bytes`.
     """
 
     max_message_bytes: int = 64 * MIB
