@@ -37,7 +37,10 @@ def read_cookie(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _read(path: Path) -> str:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise CannotStart(f"cookie file {path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         raise CannotStart(f"cookie file {path} is not a regular file")
     if os.name == "posix" and status.st_mode & 0o077:
@@ -49,7 +52,7 @@ def _read(path: Path) -> str:
         raise CannotStart(f"cookie file {path} cannot be read: {error.strerror}") from error
     # OTP takes everything up to the first end of line; after that only blanks may follow.
     first, *rest = content.replace(b"\r", b"\n").split(b"\n")
-    if not first or any(not 0x20 <= byte <= 0x7E for byte in first) or b"".join(rest).strip():
+    if not first or any(not 0x20 <= byte <= 0x7E for byte in first) or b"".join(rest).strip(b" "):
         raise CannotStart(f"cookie file {path} does not hold one line of printable characters")
     return first.decode("ascii")
 

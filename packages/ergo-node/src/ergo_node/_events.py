@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
 
 import anyio
+import anyio.lowlevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,23 @@ class NodeMonitor:
 
     def __init__(self, ended: Callable[[NodeMonitor], None]) -> None:
         self._ended = ended
-        self._send, self._receive = anyio.create_memory_object_stream[NodeEvent](math.inf)
+        self._events: deque[NodeEvent] = deque()
+        self._told = anyio.Event()
+        self._closed = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> NodeEvent:
-        try:
-            return await self._receive.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            raise StopAsyncIteration from None
+        await anyio.lowlevel.checkpoint()
+        while not self._events:
+            if self._closed:
+                raise StopAsyncIteration
+            await self._told.wait()
+        event = self._events.popleft()
+        if not self._events and not self._closed:
+            self._told = anyio.Event()
+        return event
 
     def __enter__(self) -> Self:
         return self
@@ -59,10 +67,12 @@ class NodeMonitor:
 
     def tell(self, event: NodeEvent) -> None:
         """Put an event into the subscription."""
-        self._send.send_nowait(event)
+        self._events.append(event)
+        self._told.set()
 
     def close(self) -> None:
         """End the subscription: its `async for` ends when it has seen what came before."""
-        self._ended(self)
-        self._send.close()
-        self._receive.close()
+        if not self._closed:
+            self._closed = True
+            self._ended(self)
+            self._told.set()
