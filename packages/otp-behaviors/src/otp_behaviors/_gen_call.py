@@ -85,7 +85,7 @@ class Completion:
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_monitor", "_ref", "_sender")
+    __slots__ = ("_callee", "_monitor", "_ref", "_sender")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -95,7 +95,8 @@ class Request(Completion):
         self.done = False
         self._sender = sender
         self._ref = ref
-        self._monitor: Monitor | ProcessRecord | None = None
+        self._callee: ProcessRecord | None = None
+        self._monitor: Monitor | None = None
 
     @property
     def ref(self) -> Reference:
@@ -105,8 +106,8 @@ class Request(Completion):
     def begin(self, to: ServerRef, request: Term) -> None:
         """Watch the callee, then send the request."""
         kernel, ref = self._kernel, self._ref
-        kernel.aliases[ref] = self
         record = kernel.table.by_pid.get(to) if type(to) is Pid else kernel.find(to)
+        kernel.aliases[ref.ids] = self
         if record is None:
             target = kernel.resolve(to)
             kernel.monitors.add(self, self._sender, target, ref)
@@ -114,11 +115,9 @@ class Request(Completion):
                 tag = ImproperList([ALIAS], ref)
                 kernel.send(self._sender, target, (GEN_CALL, (self._sender, tag), request))
             return
-        # Inside the node the monitor is one entry in the callee's table, and the tag the reference itself.
-        self._monitor = record
-        if record.monitored_by is None:
-            record.monitored_by = {}
-        record.monitored_by[ref] = self
+        # Inside the node the tag is the reference itself, and the monitor an entry among the callers.
+        self._callee = record
+        record.callers[self] = None
         record.mailbox.append((GEN_CALL, (self._sender, ref), request))
         if record.status is IDLE:
             record.wake()
@@ -132,12 +131,11 @@ class Request(Completion):
 
     def abandon(self) -> None:
         """Forget the request: a reply that still comes is dropped."""
-        self._kernel.aliases.pop(self._ref, None)
-        monitor, self._monitor = self._monitor, None
-        if isinstance(monitor, ProcessRecord):
-            if monitor.monitored_by is not None:
-                monitor.monitored_by.pop(self._ref, None)
-        elif monitor is not None:
+        self._kernel.aliases.pop(self._ref.ids, None)
+        if self._callee is not None:
+            self._callee.callers.pop(self, None)
+        elif self._monitor is not None:
+            monitor, self._monitor = self._monitor, None
             self._kernel.monitors.remove(self._sender, self._ref, monitor)
 
     def alias_message(self, alias: Reference, message: Term) -> None:
@@ -152,7 +150,11 @@ class Request(Completion):
     def down(self, ref: Reference, reason: Term) -> None:
         """The callee has ended, or was never there."""
         self._monitor = None
-        self._kernel.aliases.pop(ref, None)
+        self.callee_exited(reason)
+
+    def callee_exited(self, reason: Term) -> None:
+        """The callee has ended without an answer."""
+        self._kernel.aliases.pop(self._ref.ids, None)
         self.fail(ExitError(reason))
 
 
@@ -219,7 +221,7 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     """Send a reply to whoever made a call (`gen_server:reply/2`), by the route its tag asks for."""
     pid, tag = caller
     if type(tag) is Reference:
-        pending = kernel.aliases.get(tag)
+        pending = kernel.alias_target(tag)
         if type(pending) is Request:
             pending.answer(term)
         elif not kernel.is_request(tag):
@@ -247,7 +249,7 @@ def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:
     if isinstance(signal, MessageSignal) and type(signal.message) is tuple and len(signal.message) == 3:
         tag, caller, _ = signal.message
         alias = alias_of(caller[1]) if tag == GEN_CALL else None
-        pending = None if alias is None else kernel.aliases.get(alias)
+        pending = None if alias is None else kernel.alias_target(alias)
         if isinstance(pending, Request):
             pending.abandon()
             pending.fail(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from typing import Any, Protocol
 
 from etf_codec import Pid, Reference, Term
@@ -18,7 +18,9 @@ from otp_behaviors._signals import Down
 class Talker(Protocol):
     """The part of a runtime that a handle uses."""
 
-    async def call(self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT) -> Any:
+    def call(
+        self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT
+    ) -> Coroutine[Any, Any, Any]:
         """Send a request and return the reply."""
 
     async def cast(self, to: ServerRef, message: Term) -> None:
@@ -46,9 +48,9 @@ class ServerHandle:
     def __repr__(self) -> str:
         return f"ServerHandle({self.pid!r})"
 
-    async def call(self, request: Term, timeout: float | None = CALL_TIMEOUT) -> Any:
-        """Send a request and return the reply; see `Runtime.call`."""
-        return await self._runtime.call(self.pid, request, timeout)
+    def call(self, request: Term, timeout: float | None = CALL_TIMEOUT) -> Coroutine[Any, Any, Any]:
+        """Send a request and return the reply, when awaited; see `Runtime.call`."""
+        return self._runtime.call(self.pid, request, timeout)
 
     async def cast(self, message: Term) -> None:
         """Send a cast."""

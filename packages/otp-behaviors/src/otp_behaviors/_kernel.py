@@ -108,7 +108,8 @@ class Kernel:
         self.timers = Timers(now)
         self.links = Links(self.table, self.emit, self._exit_signal)
         self.monitors = Monitors(self.table, self.emit)
-        self.aliases: dict[Reference, AliasTarget] = {}
+        # By the words of the reference alone: those of this node differ in them, and they hash fast.
+        self.aliases: dict[tuple[int, ...], AliasTarget] = {}
         self.effects: list[Effect] = []
         self.reductions = 0
         self.fair_share = 0
@@ -273,7 +274,7 @@ class Kernel:
         record.status = EXITED
         self.table.remove(record)
         for alias in record.aliases or ():
-            self.aliases.pop(alias, None)
+            self.aliases.pop(alias.ids, None)
         record.mailbox.clear()
         if record.scope is not None:
             self.report(Cancel(record))
@@ -331,6 +332,12 @@ class Kernel:
     def is_request(self, ref: Reference) -> bool:
         """Tell whether the reference was made for a request: without an alias, its reply came too late."""
         return ref.node == self.node and ref.creation == self.table.creation and ref.ids[0] & 1 == 1
+
+    def alias_target(self, ref: Reference) -> AliasTarget | None:
+        """Return what an active alias of this node stands for."""
+        if ref.node != self.node or ref.creation != self.table.creation:
+            return None
+        return self.aliases.get(ref.ids)
 
     # Signals
 
@@ -394,12 +401,12 @@ class Kernel:
         if alias.node != self.node:
             self.emit(AliasSignal(sender, alias, message))
             return
-        target = self.aliases.get(alias)
+        target = self.alias_target(alias)
         if target is not None:
             target.alias_message(alias, message)
 
     def _alias_received(self, signal: AliasSignal) -> None:
-        target = self.aliases.get(signal.alias)
+        target = self.alias_target(signal.alias)
         if target is not None:
             target.alias_message(signal.alias, signal.message)
 
@@ -409,7 +416,7 @@ class Kernel:
             # A reply to a request, sent to the pid because the peer knows no aliases, or because it got a
             # tag of ours by way of another process. A late one is dropped, as OTP drops it.
             alias = message[0] if isinstance(message[0], Reference) else alias_of(message[0])
-            if alias is not None and (alias in self.aliases or self.is_request(alias)):
+            if alias is not None and (self.alias_target(alias) is not None or self.is_request(alias)):
                 self._send_to_alias(signal.sender, alias, message)
                 return
         record = self.monitors.local(signal.to)

@@ -94,6 +94,9 @@ class Monitors:
                 self._emit(DownSignal(watcher.target, watcher.pid, ref, reason))
             else:
                 watcher.down(ref, reason)
+        callers, record.callers = record.callers, {}
+        for caller in callers:
+            caller.callee_exited(reason)
         monitors, record.monitors = record.monitors, None
         for ref, monitor in (monitors or {}).items():
             self.remove(record.pid, ref, monitor)

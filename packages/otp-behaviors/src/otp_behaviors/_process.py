@@ -178,7 +178,7 @@ class Process:
         if record.aliases is None:
             record.aliases = {}
         record.aliases[ref] = "explicit_unalias"
-        self._kernel.aliases[ref] = record
+        self._kernel.aliases[ref.ids] = record
         return ref
 
     def unalias(self, alias: Reference) -> bool:
@@ -186,7 +186,7 @@ class Process:
         record = self._record
         if record.aliases is None or record.aliases.pop(alias, None) is None:
             return False
-        return self._kernel.aliases.pop(alias, None) is not None
+        return self._kernel.aliases.pop(alias.ids, None) is not None
 
     # Names and other processes
 

@@ -64,6 +64,13 @@ class Acknowledgement(Protocol):
         """The process could not start."""
 
 
+class Awaiting(Protocol):
+    """Something of this node that waits for an answer of a process."""
+
+    def callee_exited(self, reason: Term) -> None:
+        """The process has ended without an answer."""
+
+
 class CancelScope(Protocol):
     """What stops the task a process runs in."""
 
@@ -77,6 +84,7 @@ class ProcessRecord:
     __slots__ = (
         "ack",
         "aliases",
+        "callers",
         "ancestors",
         "coroutine",
         "dictionary",
@@ -113,6 +121,8 @@ class ProcessRecord:
         self.monitors: dict[Reference, Monitor] | None = None
         self.monitored_by: dict[Reference, Watcher] | None = None
         self.aliases: dict[Reference, str] | None = None
+        # Requests of this node that wait for an answer of this process: monitors without a reference.
+        self.callers: dict[Awaiting, None] = {}
         self.dictionary: dict[Term, Term] | None = None
         self.env: MutableMapping[str, Any] | None = None
         self.ack: Acknowledgement | None = None

@@ -255,8 +255,10 @@ class Runtime:
 
     # Messages
 
-    async def call(self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT) -> Any:
-        """Send a request to a server and return its reply (`gen_server:call/3`).
+    def call(
+        self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT
+    ) -> Coroutine[Any, Any, Any]:
+        """Send a request to a server and return its reply, when awaited (`gen_server:call/3`).
 
         Args:
             to: a pid, a registered name, a RemoteName or a ServerHandle.
@@ -268,7 +270,7 @@ class Runtime:
             NoProcess: nobody there. NoConnection: its node cannot be reached, or was lost.
             ExitError: the server ended before it replied.
         """
-        return await call(self.kernel, self._client.pid, None, to, request, timeout)
+        return call(self.kernel, self._client.pid, None, to, request, timeout)
 
     async def cast(self, to: ServerRef, message: Term) -> None:
         """Send a cast to a server (`gen_server:cast/2`); nobody there is no error."""
