@@ -257,6 +257,7 @@ class Connections:
         if self.closing or len(self._handshakes) >= MAX_HANDSHAKES:
             await anyio.aclose_forcefully(stream)
             return
+        peer = stream.extra(SocketAttribute.remote_address, ("?",))
         connection = Connection.acceptor(
             self._local, now=monotonic(), tick_time=self._tick_time, setup_time=SETUP_TIME, none=self._none
         )
@@ -268,9 +269,7 @@ class Connections:
             self._handshakes.discard(transport)
         closed = transport.closed
         if closed is not None and closed.reason not in ("connection_closed", "disconnect"):
-            logger.warning(
-                "connection from %s: %s", stream.extra(SocketAttribute.remote_address, "?"), closed.text
-            )
+            logger.warning("connection from %s: %s", ":".join(map(str, peer[:2])), closed.text)
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
         up = self._up.get(transport.connection.peer)
