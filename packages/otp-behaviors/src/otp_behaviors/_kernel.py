@@ -34,7 +34,7 @@ from otp_behaviors._process_table import (
     Waiter,
     is_normal,
 )
-from otp_behaviors._reasons import KILL, KILLED, is_clean
+from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, is_clean
 from otp_behaviors._signals import (
     AliasSignal,
     DemonitorSignal,
@@ -382,8 +382,13 @@ class Kernel:
 
     def node_down(self, node: str) -> None:
         """The connection to a node is lost: its links and monitors fire with `noconnection`."""
-        self.links.node_down(node)
-        self.monitors.node_down(node)
+        # All is forgotten before anything fires: who ends by it must not send to the lost node, which would
+        # connect to it again.
+        broken, fired = self.links.take_node(node), self.monitors.take_node(node)
+        for record, remote in broken:
+            self._exit_signal(record, remote, NOCONNECTION, True)
+        for ref, watcher in fired:
+            watcher.down(ref, NOCONNECTION)
 
     def monitor(self, watcher: LocalWatcher, sender: Pid, to: ServerRef) -> Reference:
         """Watch a process (`erlang:monitor/2`); a `Down` comes once, at once if there is nobody."""

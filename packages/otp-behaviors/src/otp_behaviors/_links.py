@@ -13,7 +13,7 @@ from etf_codec import Pid, Term
 
 from otp_behaviors._bonds import Link
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
-from otp_behaviors._reasons import NOCONNECTION, NOPROC
+from otp_behaviors._reasons import NOPROC
 from otp_behaviors._signals import ExitSignal, LinkSignal, Signal, UnlinkAckSignal, UnlinkSignal
 
 
@@ -125,13 +125,15 @@ class Links:
                 if entry.active:
                     self._emit(ExitSignal(record.pid, pid, reason, True))
 
-    def node_down(self, node: str) -> None:
-        """The connection is lost: every link over it breaks with `noconnection`."""
+    def take_node(self, node: str) -> list[tuple[ProcessRecord, Pid]]:
+        """The connection to a node is lost: forget its links, and return those that break by that."""
+        broken = []
         for local, remote in self._by_node.pop(node, {}):
             record = self._table.by_pid.get(local)
             entry = None if record is None or record.links is None else record.links.pop(remote, None)
             if record is not None and entry is not None and entry.active:
-                self._exit_signal(record, remote, NOCONNECTION, True)
+                broken.append((record, remote))
+        return broken
 
     @staticmethod
     def _add(record: ProcessRecord, pid: Pid) -> None:

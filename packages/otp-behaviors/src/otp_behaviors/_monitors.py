@@ -13,7 +13,7 @@ from etf_codec import Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher, Monitor, RemoteWatcher, Target, Watcher
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
-from otp_behaviors._reasons import NOCONNECTION, NOPROC
+from otp_behaviors._reasons import NOPROC
 from otp_behaviors._signals import DemonitorSignal, DownSignal, MonitorSignal, Signal
 
 
@@ -101,13 +101,12 @@ class Monitors:
         for ref, monitor in (monitors or {}).items():
             self.remove(record.pid, ref, monitor)
 
-    def node_down(self, node: str) -> None:
-        """The connection is lost: every monitor over it fires with `noconnection`."""
+    def take_node(self, node: str) -> list[tuple[Reference, LocalWatcher]]:
+        """The connection to a node is lost: forget its monitors, and return those that fire by that."""
         for ref, record in self._from_node.pop(node, {}).items():
             if record.monitored_by is not None:
                 record.monitored_by.pop(ref, None)
-        for ref, watcher in self._of_node.pop(node, {}).items():
-            watcher.down(ref, NOCONNECTION)
+        return list(self._of_node.pop(node, {}).items())
 
     @staticmethod
     def _watch(record: ProcessRecord, ref: Reference, watcher: Watcher) -> None:

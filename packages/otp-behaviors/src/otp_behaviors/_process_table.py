@@ -84,8 +84,8 @@ class ProcessRecord:
     __slots__ = (
         "ack",
         "aliases",
-        "callers",
         "ancestors",
+        "callers",
         "coroutine",
         "dictionary",
         "driven",
