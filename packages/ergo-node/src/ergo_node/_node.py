@@ -14,6 +14,7 @@ from anyio.streams.stapled import MultiListener
 from erldist_proto import LocalNode, NodeName
 from etf_codec import Atom, Reference, Term
 from otp_behaviors import (
+    Child,
     ExitError,
     Kernel,
     NoConnection,
@@ -21,6 +22,7 @@ from otp_behaviors import (
     Runtime,
     ServerRef,
     Signal,
+    Supervisor,
     destination,
     undeliverable,
 )
@@ -126,7 +128,8 @@ class Node(Runtime):
 
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
-        await self.start(NetKernel, name=NAME)
+        # Supervised, for any peer may send it an exit signal.
+        await self.start(Supervisor(Child(NetKernel, name=NAME), intensity=10, name="net_sup"))
         listener, self._listener = self._listener, None
         assert listener is not None
         tasks.start_soon(self._until_left, self._accept, listener)

@@ -16,7 +16,7 @@ from etf_codec import Atom, Pid, Term
 from otp_behaviors._errors import ExitError, Ignore
 from otp_behaviors._gen_call import Completion
 from otp_behaviors._kernel import Kernel
-from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable
+from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._reasons import SHUTDOWN
 from otp_behaviors._signals import Down, Exit
 from otp_behaviors._sys import SYSTEM, TERMINATE
@@ -114,8 +114,7 @@ async def _master(process: Process, application: Application) -> None:
     started = Completion(kernel)
     tree = application.tree.__process__(kernel, ())
     tree.ack = started
-    name = getattr(application.tree, "name", None)
-    kernel.spawn(tree, parent=record, name=name if isinstance(name, str) else None, link=True)
+    kernel.spawn(tree, parent=record, name=own_name(application.tree), link=True)
     await started.wait(record.waiter(), None)
     try:
         started.result()

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from etf_codec import Atom, Pid, Term
 
-from otp_behaviors._process import Startable
+from otp_behaviors._process import Startable, own_name
 
 RestartType: TypeAlias = Literal["permanent", "transient", "temporary"]
 Shutdown: TypeAlias = float | Literal["brutal_kill", "infinity"]
@@ -77,7 +77,7 @@ class Child:
 
 def default_id(start: Startable, name: str | None) -> Term:
     """Return the id of a child that was given none."""
-    return Atom(name or str(getattr(start, "name", None) or getattr(start, "__name__", type(start).__name__)))
+    return Atom(name or own_name(start) or str(getattr(start, "__name__", type(start).__name__)))
 
 
 @dataclass(frozen=True, slots=True)

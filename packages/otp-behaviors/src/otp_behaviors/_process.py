@@ -251,7 +251,7 @@ class Process:
         started = Completion(self._kernel)
         record = startable.__process__(self._kernel, args)
         record.ack = started
-        self._kernel.spawn(record, parent=self._record, name=name, link=link)
+        self._kernel.spawn(record, parent=self._record, name=name or own_name(startable), link=link)
         await self._run(started)
         return record.pid
 
@@ -269,6 +269,12 @@ class Startable(Protocol):
 
     def __process__(self, kernel: Kernel, args: tuple[Any, ...]) -> LocalProcess:
         """Return a new process, not yet in the table."""
+
+
+def own_name(startable: Startable) -> str | None:
+    """Return the name that a value such as `Supervisor(name=...)` gives its process; None for a class."""
+    name = getattr(startable, "name", None)
+    return name if isinstance(name, str) else None
 
 
 class LocalProcess(ProcessRecord):

@@ -27,7 +27,7 @@ from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._log import log, logger, shown
-from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable
+from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
 from otp_behaviors._signals import Signal, destination
@@ -136,7 +136,7 @@ class Runtime:
         started = Completion(self.kernel)
         record = startable.__process__(self.kernel, args)
         record.ack = started
-        self.kernel.spawn(record, parent=self._client, name=name, link=link)
+        self.kernel.spawn(record, parent=self._client, name=name or own_name(startable), link=link)
         self.pump()
         if not started.done:
             try:

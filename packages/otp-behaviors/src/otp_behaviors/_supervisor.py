@@ -16,7 +16,7 @@ from otp_behaviors._effects import SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore, NameTaken
 from otp_behaviors._gen_call import GEN_CALL, Caller, Completion
 from otp_behaviors._kernel import Kernel, ServerRef
-from otp_behaviors._process import FunctionProcess, LocalProcess, Process
+from otp_behaviors._process import FunctionProcess, LocalProcess, Process, own_name
 from otp_behaviors._reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN
 from otp_behaviors._restart import (
     AUTO_SHUTDOWNS,
@@ -168,8 +168,7 @@ class Supervision:
         started = Completion(self._kernel)
         record = spec.start.__process__(self._kernel, args)
         record.ack = started
-        name = spec.name or getattr(spec.start, "name", None)
-        self._kernel.spawn(record, parent=self._record, name=name, link=True)
+        self._kernel.spawn(record, parent=self._record, name=spec.name or own_name(spec.start), link=True)
         await started.wait(self._record.waiter(), None)
         try:
             started.result()
