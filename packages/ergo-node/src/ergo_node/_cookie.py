@@ -20,6 +20,19 @@ MAX_COOKIE_BYTES: Final = 4096
 """Far above any cookie: the file is read whole."""
 
 
+def checked(cookie: str) -> str:
+    """Return the cookie, if a node can have it.
+
+    Raises:
+        ValueError: it is empty, or has a character beyond Latin-1.
+    """
+    if not cookie:
+        raise ValueError("the cookie is empty: give both nodes the same word")
+    if any(ord(character) > 0xFF for character in cookie):
+        raise ValueError("the cookie has a character beyond Latin-1, which no Erlang node can have")
+    return cookie
+
+
 def read_cookie(environment: Mapping[str, str] = os.environ) -> str:
     """Return the cookie of this user, making the file if there is none.
 

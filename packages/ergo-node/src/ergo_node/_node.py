@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import randbelow, randbits
 from time import monotonic
+from types import TracebackType
 from typing import Any, Final, Literal
 
 import anyio
@@ -29,7 +30,7 @@ from otp_behaviors import (
 
 from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_loopback
 from ergo_node._connections import Connections
-from ergo_node._cookie import read_cookie
+from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._names import Names
@@ -61,6 +62,7 @@ class Node(Runtime):
 
     Raises:
         BadName: the name is no node name; the text says what one looks like.
+        CannotStart: the cookie is none.
     """
 
     def __init__(
@@ -80,8 +82,11 @@ class Node(Runtime):
             self._name = NodeName.parse(name)
         except ValueError as error:
             raise BadName(str(error)) from error
+        try:
+            self._cookie = read_cookie() if cookie is None else checked(cookie)
+        except ValueError as error:
+            raise CannotStart(str(error)) from error
         super().__init__(Kernel(name, now=monotonic(), seed=randbits(64)), shutdown=shutdown)
-        self._cookie = read_cookie() if cookie is None else cookie
         self._cookies: dict[str, str] = {}
         self._hidden = hidden
         self._epmd = epmd
@@ -145,6 +150,17 @@ class Node(Runtime):
         if self._listener is not None:
             await self._listener.aclose()
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # On trio a task group says True when all went well; that must not swallow the body's exception.
+        await super().__aexit__(kind, error, trace)
+
+    async def _run(self) -> None:
+        # A cancelled program still has its servers terminate, and the kernel must run for that.
+        with anyio.CancelScope(shield=True):
+            await super()._run()
+
     async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
         with anyio.CancelScope() as scope:
             self._scopes.append(scope)
@@ -178,8 +194,12 @@ class Node(Runtime):
         return self._cookies.get(node, self._cookie)
 
     def set_cookie(self, node: str, cookie: str) -> None:
-        """Use a cookie of its own with one node (`erlang:set_cookie/2`)."""
-        self._cookies[node] = cookie
+        """Use a cookie of its own with one node (`erlang:set_cookie/2`).
+
+        Raises:
+            ValueError: the cookie is empty, or has a character beyond Latin-1.
+        """
+        self._cookies[node] = checked(cookie)
 
     def add_route(self, node: str, host: str, port: int) -> None:
         """Find a node at a fixed address, without asking an EPMD."""
