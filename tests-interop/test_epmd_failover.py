@@ -1,5 +1,6 @@
 """Whoever is the EPMD is killed, again and again: every living node is soon back in the list of names."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,8 @@ import anyio
 import pytest
 from anyio.abc import Process, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
-from epmd_server import EpmdError, names
+from epmd_server import EpmdError, NameEntry, kill, names, register, serve
+from ergo_node import CannotStart, Epmd, Node
 from erlang_peer import Erl, StartErl
 from etf_codec import Atom
 
@@ -28,6 +30,9 @@ PATIENCE: Final = 20.0
 """Seconds for what is not measured here: a program starts, a line is printed."""
 
 POLL: Final = 0.01
+
+SEVERAL_TRIES: Final = 1.6
+"""Seconds in which a node without a registration tries twice at least."""
 
 ROUNDS: Final = ("kill", "kill", "replace by C") * 3 + ("kill",)
 """The first EPMD is the C one. `replace by C`: a C `epmd` is there before the survivors try to be it."""
@@ -216,3 +221,47 @@ async def test_the_epmd_is_killed_ten_times(cluster: Cluster) -> None:
     assert max(waited) < PROMISE, waited
     assert killed.count("epmd") >= 2
     assert len(killed) - killed.count("epmd") >= 2
+
+
+async def test_a_node_starts_although_the_epmd_it_finds_ends(
+    free_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    ending = socket.create_server(("127.0.0.1", free_tcp_port))
+    caplog.set_level("INFO", "ergo_node")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(end_at_the_first_client, ending)
+        with anyio.fail_after(PROMISE):
+            async with Node(PYTHONS[0], cookie="secret", epmd=Epmd(free_tcp_port)):
+                assert [entry.name for entry in await names(epmd_port=free_tcp_port)] == ["py1"]
+    assert f"{PYTHONS[0]} is the EPMD on port {free_tcp_port}" in caplog.messages
+
+
+async def end_at_the_first_client(listening: socket.socket) -> None:
+    with listening:
+        await anyio.wait_readable(listening)
+        client, _ = listening.accept()
+        client.close()
+
+
+async def test_a_node_does_not_start_beside_what_is_no_epmd(free_tcp_port: int) -> None:
+    with socket.create_server(("127.0.0.1", free_tcp_port)), anyio.fail_after(PATIENCE):
+        with pytest.raises(CannotStart, match=f"port {free_tcp_port}, did not answer"):
+            async with Node(PYTHONS[0], cookie="secret", epmd=Epmd(free_tcp_port)):
+                pytest.fail("it started without an EPMD")
+
+
+async def test_a_name_that_another_took_meanwhile_comes_back(
+    free_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = Epmd(free_tcp_port, embedded=False)
+    async with serve(port=free_tcp_port, relaxed_command_check=True) as first:
+        async with Node(PYTHONS[0], cookie="secret", epmd=alone) as node:
+            await kill(epmd_port=free_tcp_port)
+            await first.wait_closed()
+            async with serve(port=free_tcp_port) as second:
+                async with register("py1", 1, epmd_port=free_tcp_port):
+                    await until(lambda: "refuses" in caplog.text, PATIENCE, lambda: caplog.text)
+                    await anyio.sleep(SEVERAL_TRIES)
+                again = NameEntry("py1", node.port)
+                await until(lambda: second.names() == [again], PROMISE, lambda: caplog.text)
+                assert caplog.text.count("refuses") == 1

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,11 @@ logger: Final = logging.getLogger("ergo_node")
 RETRY_SECONDS: Final = 0.5
 """Between two tries to be registered again; OTP waits 2 s, we promise less than 3 s in all."""
 
-DEFAULT_EPMD_PORT: Final = 4369
+REGISTER_SECONDS: Final = 1.5
+"""For one try: the EPMD is on this host. One that ended while it accepted us may leave us without a word."""
+
+START_SECONDS: Final = 3.0
+"""How long a starting node tries: the EPMD it found may end before it answers, and then we can be it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,45 +90,55 @@ class Names:
             CannotStart: there is no EPMD, and we cannot be it.
         """
         assert self._epmd is not None
+        give_up = anyio.current_time() + (START_SECONDS if self._epmd.embedded else 0)
+        told = ""
         while True:
             try:
                 async with self._server(self._epmd), self._registration(self._epmd, port) as registration:
+                    told = ""
                     if self._creation is None:
                         self._creation = registration.creation
                         task_status.started(registration.creation)
                     await registration.wait_lost()
                 logger.warning("%s lost its registration at the EPMD", self._name)
             except epmd_server.EpmdError as error:
-                if self._creation is None:
+                if self._creation is None and (_is_final(error) or anyio.current_time() >= give_up):
                     raise self._refusal(error) from error
-                logger.warning("%s is not registered: %s", self._name, error)
+                # We try for as long as the node lives; the log is told what is new.
+                if told != str(error):
+                    logger.warning("%s is not registered: %s", self._name, error)
+                told = str(error)
             await anyio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
 
     @asynccontextmanager
     async def _registration(self, epmd: Epmd, port: int) -> AsyncIterator[epmd_server.Registration]:
         async with epmd_server.register(
-            self._name.name, port, epmd_port=epmd.port, hidden=self._hidden, creation=self._creation
+            self._name.name,
+            port,
+            epmd_port=epmd.port,
+            hidden=self._hidden,
+            creation=self._creation,
+            timeout=REGISTER_SECONDS,
         ) as registration:
             yield registration
 
     @asynccontextmanager
     async def _server(self, epmd: Epmd) -> AsyncIterator[None]:
-        if not epmd.embedded:
+        async with AsyncExitStack() as stack:
+            if epmd.embedded:
+                try:
+                    server = await stack.enter_async_context(epmd_server.serve(self._epmd_host(), epmd.port))
+                    logger.info("%s is the EPMD on port %d", self._name, server.port)
+                except epmd_server.CannotListen as error:
+                    # Somebody is the EPMD already, or the port is not ours to take: then register with one.
+                    logger.debug("%s is not the EPMD: %s", self._name, error)
             yield
-            return
-        host = None if is_loopback(self._name.host) else "0.0.0.0"  # noqa: S104  # as epmd; peers ask it
-        server = epmd_server.serve(host, epmd.port)
-        try:
-            running = await server.__aenter__()
-        except epmd_server.CannotListen:
-            # Somebody is the EPMD already, or the port is not ours to take: then one to register with.
-            yield
-            return
-        logger.info("%s is the EPMD on port %d", self._name, running.port)
-        try:
-            yield
-        finally:
-            await server.__aexit__(None, None, None)
+
+    def _epmd_host(self) -> str | None:
+        """Where we listen as the EPMD; None is loopback, and ERL_EPMD_ADDRESS if that is set."""
+        if is_loopback(self._name.host) or os.environ.get("ERL_EPMD_ADDRESS"):
+            return None
+        return "0.0.0.0"  # noqa: S104  # as `epmd`: nodes on other hosts ask it for us
 
     def _refusal(self, error: epmd_server.EpmdError) -> CannotStart:
         if isinstance(error, epmd_server.NameTaken):
@@ -133,6 +147,8 @@ class Names:
         return CannotStart(f"{self._name} cannot be registered: {error}")
 
 
-def epmd_port(epmd: Epmd) -> int:
-    """Return the EPMD's port by the rules of `epmd`."""
-    return epmd.port if epmd.port is not None else int(os.environ.get("ERL_EPMD_PORT", DEFAULT_EPMD_PORT))
+def _is_final(error: epmd_server.EpmdError) -> bool:
+    """Tell whether trying again is in vain: not so if an EPMD that has just ended met us."""
+    if isinstance(error, epmd_server.NameTaken):
+        return True
+    return not isinstance(error, epmd_server.EpmdUnreachable | epmd_server.EpmdRefused)
