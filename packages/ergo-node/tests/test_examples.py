@@ -1,0 +1,24 @@
+"""The examples that need this package's own dependencies alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def test_01_gen_server_prints_what_the_original_prints() -> None:
+    command = [sys.executable, str(EXAMPLES / "01_gen_server.py"), "--fast"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert result.stdout.splitlines() == [
+        "Init: args [100]",
+        'HandleCast: "hey" (state value 100)',
+        'HandleCast: "hi" (state value 101)',
+        'HandleCast: "hi" (state value 102)',
+        'HandleCast: "hi" (state value 103)',
+        'HandleInfo: "hello" (state value 104)',
+        'HandleInfo: "hello" (state value 105)',
+        'HandleInfo: "hello" (state value 106)',
+        'Terminate: "normal"',
+    ]
+    assert result.stderr == ""
