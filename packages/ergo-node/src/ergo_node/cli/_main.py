@@ -36,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         anyio.run(options.command, options, backend=options.backend)
     except KeyboardInterrupt:
         return 130
+    except BaseExceptionGroup as group:
+        # trio raises Ctrl-C in whichever task runs, so task groups wrap it.
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        return 130
     except (NodeError, ExitError, EtfError) as error:
         print(f"ergo-node: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,162 @@
+"""The command, as a user runs it: what it prints, how it ends, and no traceback, whatever happens."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import anyio
+import epmd_server
+import pytest
+from anyio import to_thread
+from anyio.abc import SocketAttribute, SocketStream
+from ergo_node import Epmd, Node
+from ergo_node.cli import main
+from etf_codec import Atom
+from otp_behaviors import GenServer
+
+HOST, COOKIE = "127.0.0.1", "secret"
+STORY = (
+    "till@127.0.0.1 pings shop@127.0.0.1: pong",
+    "call get           -> 10",
+    "cast {add, 5}, get -> 15",
+    "Down, counter on shop@127.0.0.1",
+    "the supervisor has restarted it: get -> 10",
+    "Both nodes have stopped",
+)
+
+
+class Doubler(GenServer):
+    def handle_call(self, request: int, caller: object) -> tuple[Atom, int]:
+        return (Atom("double"), 2 * request)
+
+
+def run(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ) if path is None else {**os.environ, "PATH": path}
+    return subprocess.run(
+        [sys.executable, "-m", "ergo_node", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=environment,
+    )
+
+
+async def command(epmd: Epmd, *arguments: str, cookie: str = COOKIE) -> subprocess.CompletedProcess[str]:
+    """Run a command beside nodes of this process."""
+    name, *rest = arguments
+    return await to_thread.run_sync(run, name, "--cookie", cookie, "--epmd-port", str(epmd.port), *rest)
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The error of a command that failed as it should: one line on stderr, nothing else."""
+    assert result.returncode == 1
+    assert result.stdout == ""
+    line = result.stderr.removesuffix("\n")
+    assert "\n" not in line
+    assert line.startswith("ergo-node: ")
+    return line
+
+
+@pytest.fixture
+async def there(epmd: Epmd) -> AsyncIterator[Node]:
+    async with Node("there@127.0.0.1", COOKIE, epmd=epmd) as node:
+        await node.start(Doubler, name="doubler")
+        yield node
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("path", [None, ""], ids=["as_it_is", "without_erl"])
+def test_the_demo(backend: str, path: str | None) -> None:
+    result = run("demo", "--backend", backend, path=path)
+    assert (result.returncode, result.stderr) == (0, "")
+    positions = [result.stdout.find(part) for part in STORY]
+    assert -1 not in positions, result.stdout
+    assert positions == sorted(positions)
+    assert ("There is no `erl` on PATH" in result.stdout) or ("Erlang: net_adm:ping" in result.stdout)
+    if path == "":
+        assert "There is no `erl` on PATH" in result.stdout
+
+
+@pytest.mark.anyio
+async def test_ping_and_call(there: Node, epmd: Epmd) -> None:
+    with anyio.fail_after(30):
+        result = await command(epmd, "ping", there.name)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "pong\n", "")
+        result = await command(epmd, "call", "--backend", "trio", there.name, "doubler", "21")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "{double,42}\n", "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("arguments", "cookie", "text"),
+    [
+        (("ping", "nobody@127.0.0.1"), COOKIE, "nobody@127.0.0.1 is not to be found"),
+        (("ping", "b@nowhere.invalid"), COOKIE, "b@nowhere.invalid is not to be found"),
+        (("ping", "there@127.0.0.1"), "another", "cookie mismatch with there@127.0.0.1"),
+        (("ping", "there@127.0.0.1"), "", "the cookie is empty"),
+        (("ping", "there"), COOKIE, "node name 'there' has no host part: use 'there@host'"),
+        (("ping", "--name", "me", "there@127.0.0.1"), COOKIE, "node name 'me' has no host part"),
+        (("ping", "--name", "there@127.0.0.1", "x@127.0.0.1"), COOKIE, "there@127.0.0.1 is in use"),
+        (("call", "there@127.0.0.1", "nobody", "get"), COOKIE, "nobody"),
+        (("call", "there@127.0.0.1", "doubler", "{get"), COOKIE, ""),
+        (("call", "there@127.0.0.1", "doubler", "oops"), COOKIE, "TypeError"),
+    ],
+)
+async def test_one_line_says_what_is_wrong(
+    there: Node, epmd: Epmd, arguments: tuple[str, ...], cookie: str, text: str
+) -> None:
+    assert text in one_line(await command(epmd, *arguments, cookie=cookie))
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["ping"], ["ping", "--backend", "twisted", "a@b"]])
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: ergo-node" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("ergo-node 0.")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C of another process is a POSIX signal")
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_ctrl_c(epmd: Epmd, backend: str) -> None:
+    """While it waits for a node that accepts connections and says nothing."""
+    connected = anyio.Event()
+
+    async def say_nothing(stream: SocketStream) -> None:
+        async with stream:
+            connected.set()
+            await anyio.sleep_forever()
+
+    async with (
+        await anyio.create_tcp_listener(local_host=HOST, family=socket.AF_INET) as listener,
+        epmd_server.serve(HOST, epmd.port),
+        epmd_server.register("mute", listener.extra(SocketAttribute.local_port), epmd_port=epmd.port),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(listener.serve, say_nothing)
+        arguments = ["ping", "--backend", backend, "--cookie", COOKIE, "--epmd-port", str(epmd.port)]
+        async with await anyio.open_process(
+            [sys.executable, "-m", "ergo_node", *arguments, "mute@127.0.0.1"]
+        ) as process:
+            with anyio.fail_after(15):
+                await connected.wait()
+                begun = anyio.current_time()
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 130
+            assert anyio.current_time() - begun < 3
+            assert process.stderr is not None
+            assert b"".join([data async for data in process.stderr]) == b""
+        tasks.cancel_scope.cancel()
