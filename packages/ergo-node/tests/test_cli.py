@@ -102,7 +102,7 @@ async def test_ping_and_call(there: Node, epmd: Epmd) -> None:
         (("ping", "--name", "me", "there@127.0.0.1"), COOKIE, "node name 'me' has no host part"),
         (("ping", "--name", "there@127.0.0.1", "x@127.0.0.1"), COOKIE, "there@127.0.0.1 is in use"),
         (("call", "there@127.0.0.1", "nobody", "get"), COOKIE, "nobody"),
-        (("call", "there@127.0.0.1", "doubler", "{get"), COOKIE, ""),
+        (("call", "there@127.0.0.1", "doubler", "{get"), COOKIE, "ergo-node: "),
         (("call", "there@127.0.0.1", "doubler", "oops"), COOKIE, "TypeError"),
     ],
 )
