@@ -104,9 +104,9 @@ class Names:
             except epmd_server.EpmdError as error:
                 if self._creation is None and (_is_final(error) or anyio.current_time() >= give_up):
                     raise self._refusal(error) from error
-                # We try for as long as the node lives; the log is told what is new.
-                if told != str(error):
-                    logger.warning("%s is not registered: %s", self._name, error)
+                # We try for as long as the node lives; the log is warned of what is new only.
+                level = logging.DEBUG if told == str(error) else logging.WARNING
+                logger.log(level, "%s is not registered: %s", self._name, error)
                 told = str(error)
             await anyio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
 
