@@ -7,10 +7,19 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 from ergo_node import CookieMismatch, Epmd, Node, NodeDown, NodeUp, NotConnected, RemoteName
 from ergo_node._config import MAX_HANDSHAKES
-from erldist_proto import AliveAsked, AnswerAlive, Closed, Connected, Connection, LocalNode
+from erldist_proto import (
+    Accept,
+    AliveAsked,
+    AnswerAlive,
+    Closed,
+    Connected,
+    Connection,
+    ConnectionRequested,
+    LocalNode,
+)
 from etf_codec import Atom, Pid, Term
 from otp_behaviors import Down, Exit, ExitError, GenServer, NoConnection, NoProcess, Process, ServerRef
 
@@ -52,18 +61,23 @@ async def witness(process: Process, act: Callable[[Process], Any], seen: list[Te
 
 async def shake_hands(stream: SocketStream, connection: Connection, lost: bool = False) -> Connected | Closed:
     """Take part in a handshake by hand, until it is over; `lost` says whether an older connection is."""
+    outcome: Connected | Closed | None = None
     while True:
         for piece in connection.data_to_send():
             await stream.send(bytes(piece))
+        if outcome is not None:
+            return outcome
         try:
             connection.receive_data(await stream.receive())
         except anyio.EndOfStream:
             connection.receive_eof()
         for event in connection.events():
-            if isinstance(event, AliveAsked):
+            if isinstance(event, ConnectionRequested):
+                connection.send(Accept(COOKIE))
+            elif isinstance(event, AliveAsked):
                 connection.send(AnswerAlive(lost))
             elif isinstance(event, Connected | Closed):
-                return event
+                outcome = event
 
 
 async def test_messages_by_name_pid_and_handle(pair: Pair) -> None:
@@ -213,6 +227,47 @@ async def test_both_connect_at_once(pair: Pair) -> None:
                 assert isinstance(await anext(events), NodeUp)
                 assert isinstance(await anext(events), NodeDown)
             assert [node.nodes() for node in pair] == [[], []]
+
+
+@pytest.mark.parametrize("peer", ["0@127.0.0.1", "z@127.0.0.1"])
+async def test_the_connection_of_the_greater_name_survives(pair: Pair, peer: str) -> None:
+    """We connect to a peer that has not answered yet, and it connects to us."""
+    a, arrived = pair[0], anyio.Event()
+    ours: list[SocketStream] = []
+    connected: list[list[str]] = []
+
+    async def take(stream: SocketStream) -> None:
+        async with stream:
+            ours.append(stream)
+            arrived.set()
+            await anyio.sleep_forever()
+
+    async def reach() -> None:
+        await a.reach(peer)
+        connected.append(a.nodes())
+        tasks.cancel_scope.cancel()
+
+    with anyio.fail_after(10):
+        async with (
+            await anyio.create_tcp_listener(local_host=HOST) as listener,
+            await anyio.connect_tcp(HOST, a.port) as theirs,
+            anyio.create_task_group() as tasks,
+        ):
+            a.add_route(peer, HOST, listener.extra(SocketAttribute.local_port))
+            tasks.start_soon(listener.serve, take)
+            tasks.start_soon(reach)
+            await arrived.wait()
+            local = LocalNode(peer, 9)
+            outcome = await shake_hands(theirs, Connection.initiator(local, a.name, COOKIE, monotonic()))
+            if peer > a.name:
+                assert isinstance(outcome, Connected)
+            else:
+                assert isinstance(outcome, Closed)
+                assert outcome.status == "nok"
+                acceptor = Connection.acceptor(local, now=monotonic())
+                assert isinstance(await shake_hands(ours[0], acceptor), Connected)
+            await anyio.sleep_forever()
+    assert connected == [[peer]]
 
 
 async def test_many_signals_wait_for_one_connection(pair: Pair) -> None:
