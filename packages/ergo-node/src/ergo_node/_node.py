@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import randbelow, randbits
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final, Literal
 
 import anyio
@@ -149,17 +148,6 @@ class Node(Runtime):
             monitor.close()
         if self._listener is not None:
             await self._listener.aclose()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # On trio a task group says True when all went well; that must not swallow the body's exception.
-        await super().__aexit__(kind, error, trace)
-
-    async def _run(self) -> None:
-        # A cancelled program still has its servers terminate, and the kernel must run for that.
-        with anyio.CancelScope(shield=True):
-            await super()._run()
 
     async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
         with anyio.CancelScope() as scope:

@@ -99,7 +99,7 @@ class Runtime:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         with anyio.CancelScope(shield=True):
             await self._stop()
             await self.closing()
@@ -108,7 +108,8 @@ class Runtime:
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
         details = (kind, error, trace) if cancelled else (None, None, None)
         try:
-            return await self._tasks.__aexit__(*details)
+            # What it returns says that all went well; that must not swallow the body's error.
+            await self._tasks.__aexit__(*details)
         except BaseExceptionGroup as group:
             if len(group.exceptions) > 1:
                 raise
@@ -363,6 +364,11 @@ class Runtime:
         self._tasks.start_soon(task.run, name=f"{record.pid!r} {record.name or record.initial_call[1]}")
 
     async def _run(self) -> None:
+        # A cancelled program still has its servers terminate, and the kernel must run for that.
+        with anyio.CancelScope(shield=True):
+            await self._run_kernel()
+
+    async def _run_kernel(self) -> None:
         kernel = self.kernel
         while not self._stopped:
             self._wakeup = anyio.Event()

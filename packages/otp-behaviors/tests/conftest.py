@@ -1,0 +1,70 @@
+"""A kernel without shell and clock, and processes for it: what most tests here are made of."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from etf_codec import Pid
+from otp_behaviors import KILLED, CrashReport, Kernel, Process
+from otp_behaviors._process import FunctionProcess
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    kernel = Kernel("a@host", 7, seed=42)
+    yield kernel
+    for record in list(kernel.table.by_pid.values()):
+        kernel.exit(record, KILLED)
+
+
+@pytest.fixture
+def spawn(kernel: Kernel) -> Callable[..., Pid]:
+    """Spawns a coroutine function as a process that the kernel itself runs."""
+
+    def spawn(
+        function: Callable[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        name: str | None = None,
+        parent: Process | None = None,
+        link: bool = False,
+    ) -> Pid:
+        record = FunctionProcess(kernel, function, args)
+        record.driven = True
+        return kernel.spawn(record, name=name, parent=parent and parent._record, link=link)
+
+    return spawn
+
+
+@pytest.fixture
+def play(kernel: Kernel, spawn: Callable[..., Pid]) -> Callable[..., Any]:
+    """Runs a coroutine function as a process to its end, in virtual time, and returns what it returns.
+
+    When everybody waits, time jumps to the next deadline. An exception of the function fails the test.
+    """
+
+    def play(scenario: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        results: list[Any] = []
+
+        async def scene(self: Process) -> None:
+            results.append(await scenario(self, *args))
+
+        pid = spawn(scene)
+        while pid in kernel.table.by_pid:
+            kernel.run()
+            if kernel.idle and pid in kernel.table.by_pid:
+                deadline = kernel.deadline()
+                assert deadline is not None, f"{scenario.__qualname__} waits for what never comes"
+                kernel.handle_time(deadline)
+        for effect in kernel.effects:
+            if isinstance(effect, CrashReport) and effect.pid == pid:
+                raise effect.error or AssertionError(f"{scenario.__qualname__} ended with {effect.reason!r}")
+        assert results, f"{scenario.__qualname__} was ended by someone else"
+        return results[0]
+
+    return play

@@ -1,0 +1,82 @@
+import otp_behaviors
+
+PUBLIC = [
+    "KILL",
+    "KILLED",
+    "NOCONNECTION",
+    "NOPROC",
+    "NORMAL",
+    "NO_REPLY",
+    "SHUTDOWN",
+    "TIMEOUT",
+    "AliasSignal",
+    "Application",
+    "Await",
+    "BadReturn",
+    "CallTimeout",
+    "Caller",
+    "Cancel",
+    "Child",
+    "CrashReport",
+    "DemonitorSignal",
+    "Down",
+    "DownSignal",
+    "Effect",
+    "Exit",
+    "ExitError",
+    "ExitSignal",
+    "GenServer",
+    "GroupLeaderSignal",
+    "Ignore",
+    "Kernel",
+    "LinkSignal",
+    "LocalRuntime",
+    "MessageSignal",
+    "MonitorSignal",
+    "NameTaken",
+    "NoConnection",
+    "NoProcess",
+    "Process",
+    "RemoteName",
+    "Runtime",
+    "ServerHandle",
+    "ServerRef",
+    "Signal",
+    "Startable",
+    "Stop",
+    "Supervisor",
+    "SupervisorReport",
+    "Timer",
+    "UnexpectedMessage",
+    "Unhandled",
+    "UnlinkAckSignal",
+    "UnlinkSignal",
+    "Watch",
+    "destination",
+    "is_clean",
+    "start_child",
+    "undeliverable",
+]
+
+
+def test_exports() -> None:
+    assert otp_behaviors.__all__ == PUBLIC
+    assert otp_behaviors.__version__ == "0.1.0"
+
+
+def test_public_classes_show_their_public_home() -> None:
+    classes = [each for each in vars(otp_behaviors).values() if isinstance(each, type)]
+    assert len(classes) > 30
+    assert {each.__module__ for each in classes} == {"otp_behaviors"}
+
+
+def test_every_error_is_an_exit_error() -> None:
+    ways_to_say_what_is_next = {otp_behaviors.Stop, otp_behaviors.Ignore}
+    errors = {
+        each
+        for each in vars(otp_behaviors).values()
+        if isinstance(each, type) and issubclass(each, Exception)
+    }
+    assert len(errors) == 9
+    assert all(issubclass(each, otp_behaviors.ExitError) for each in errors - ways_to_say_what_is_next)
+    assert issubclass(otp_behaviors.CallTimeout, TimeoutError)
