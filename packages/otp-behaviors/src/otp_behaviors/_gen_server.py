@@ -144,7 +144,12 @@ class ServerProcess(LocalProcess):
     def set_timeout(self, seconds: float, message: Term) -> None:
         """Start the timeout of the state; any message cancels it."""
         self._cancel_timeout()
-        self._deadline = self.kernel.send_after(seconds, self.pid, message, self.pid)
+        self._deadline = self.kernel.start_timer(seconds, lambda: self._timed_out(message))
+
+    def _timed_out(self, message: Term) -> None:
+        # A message that came in time cancels the timeout, even if it has not been handled yet.
+        if self.status is not EXITED and not self.mailbox:
+            self.kernel.put(self, message)
 
     def _cancel_timeout(self) -> None:
         deadline, self._deadline = self._deadline, None

@@ -212,13 +212,14 @@ class Kernel:
 
     def send_after(self, seconds: float, to: ServerRef, message: Term, sender: Pid) -> Timer:
         """Send a message later (`erlang:send_after/3`)."""
-        return self._start(seconds, lambda: self.send(sender, to, message))
+        return self.start_timer(seconds, lambda: self.send(sender, to, message))
 
     def wake_after(self, seconds: float, waiter: Waiter) -> Timer:
         """Wake a waiting coroutine when `seconds` have passed."""
-        return self._start(seconds, waiter.wake)
+        return self.start_timer(seconds, waiter.wake)
 
-    def _start(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def start_timer(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Run an action later."""
         if self.shell is not None:
             self.timers.now = max(self.timers.now, self.shell.now())
         timer = self.timers.start(seconds, action)
