@@ -92,6 +92,25 @@ async def test_routes_come_before_the_epmd(pair: Pair) -> None:
                 await b.reach(far.name)
 
 
+async def test_a_resolver_comes_after_routes_and_before_the_epmd(pair: Pair, epmd: Epmd) -> None:
+    a, b = pair
+    asked: list[str] = []
+
+    async def resolver(name: str) -> tuple[str, int] | None:
+        asked.append(name)
+        return (HOST, a.port) if name == a.name else None
+
+    with anyio.fail_after(10):
+        async with Node("c@127.0.0.1", COOKIE, epmd=epmd, resolver=resolver, routes={}) as c:
+            assert await c.ping(a.name)
+            assert await c.ping(b.name), "what the resolver does not know is asked for at the EPMD"
+            assert asked == [a.name, b.name]
+            await c.disconnect(a.name)
+            c.add_route(a.name, HOST, a.port)
+            assert await c.ping(a.name)
+            assert asked == [a.name, b.name], "a route needs no resolver"
+
+
 async def test_unknown_node_and_unknown_host(pair: Pair) -> None:
     a, _ = pair
     with anyio.fail_after(20):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import anyio.abc
@@ -29,6 +29,9 @@ REGISTER_SECONDS: Final = 1.5
 START_SECONDS: Final = 3.0
 """How long a starting node tries: the EPMD it found may end before it answers, and then we can be it."""
 
+Resolver: TypeAlias = Callable[[str], Awaitable[tuple[str, int] | None]]
+"""Finds a node by its name: host and port, or None to have EPMD asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -47,15 +50,22 @@ class Names:
         hidden: whether we are a hidden node.
         epmd: how EPMD is used; None for a network without one.
         routes: addresses of nodes that are not asked for at an EPMD.
+        resolver: asked for nodes that have no route, before EPMD.
     """
 
     def __init__(
-        self, name: NodeName, hidden: bool, epmd: Epmd | None, routes: Mapping[str, tuple[str, int]]
+        self,
+        name: NodeName,
+        hidden: bool,
+        epmd: Epmd | None,
+        routes: Mapping[str, tuple[str, int]],
+        resolver: Resolver | None = None,
     ) -> None:
         self._name = name
         self._hidden = hidden
         self._epmd = epmd
         self._routes = dict(routes)
+        self._resolver = resolver
         self._creation: int | None = None
 
     def add_route(self, node: str, host: str, port: int) -> None:
@@ -71,6 +81,9 @@ class Names:
         route = self._routes.get(node)
         if route is not None:
             return Address(*route)
+        found = None if self._resolver is None else await self._resolver(node)
+        if found is not None:
+            return Address(*found)
         if self._epmd is None:
             raise NotConnected(f"no route to {node}, and this node uses no EPMD: give it with add_route")
         name = NodeName.parse(node)

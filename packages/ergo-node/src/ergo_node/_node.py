@@ -32,7 +32,7 @@ from ergo_node._connections import Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
-from ergo_node._names import Names
+from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
 from ergo_node._translate import FLAGS
 
@@ -55,6 +55,8 @@ class Node(Runtime):
         epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
         listen: where to listen for other nodes.
         routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
+        resolver: `async def resolver(name)`, asked for nodes without a route before EPMD is; returns host and
+            port, or None.
         none: the atom that stands for Python's None in terms, e.g. `Atom("nil")` among Elixir nodes.
         tick_time: seconds, as `net_ticktime`: a node that is silent for longer is taken for lost.
         shutdown: seconds each process gets to stop when the node is left.
@@ -73,6 +75,7 @@ class Node(Runtime):
         epmd: Epmd | None = DEFAULT_EPMD,
         listen: Listen = DEFAULT_LISTEN,
         routes: Mapping[str, tuple[str, int]] | None = None,
+        resolver: Resolver | None = None,
         none: Atom | None = None,
         tick_time: float = NET_TICK_TIME,
         shutdown: float = SHUTDOWN_GRACE,
@@ -92,7 +95,7 @@ class Node(Runtime):
         self._listen = listen
         self._none = none
         self._tick_time = tick_time
-        self._names = Names(self._name, hidden, epmd, routes or {})
+        self._names = Names(self._name, hidden, epmd, routes or {}, resolver)
         self._connections: Connections | None = None
         self._monitors: list[NodeMonitor] = []
         self._failures: dict[str, str] = {}
