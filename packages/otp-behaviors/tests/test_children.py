@@ -12,7 +12,7 @@ class Worker(GenServer):
     pass
 
 
-A, B, C = (Child(Worker, id=Atom(name)) for name in "abc")
+A, B, C = (Child(Worker, id=id) for id in "abc")
 
 
 def pid(number: int) -> Pid:

@@ -40,6 +40,7 @@ UNDEFINED: Final = Atom("undefined")
 RESTARTING: Final = Atom("restarting")
 RUNNING: Final = Atom("running")
 NOT_FOUND: Final = Atom("not_found")
+SIMPLE: Final = Atom("simple_one_for_one")
 TRY_AGAIN: Final = Atom("try_again_restart")
 
 
@@ -310,7 +311,7 @@ class Supervision:
 
     async def _answer(self, request: Term) -> Term:
         if type(request) is Atom and request in QUERIES:
-            return QUERIES[request](self._children)
+            return QUERIES[request](self._children, self._simple)
         if type(request) is tuple and len(request) == 2 and type(request[0]) is Atom:
             command = COMMANDS.get(request[0])
             if command is not None:
@@ -358,10 +359,12 @@ class Supervision:
 
     async def terminate_child(self, id: Term) -> Term:
         """`{terminate_child, Id | Pid}`."""
+        if self._simple and not isinstance(id, Pid):
+            return (ERROR, SIMPLE)
         member = (
             self._children.by_pid(id) if self._simple and isinstance(id, Pid) else self._children.find(id)
         )
-        if member is None or (self._simple and not isinstance(id, Pid)):
+        if member is None:
             return (ERROR, NOT_FOUND)
         await self._stop(member)
         return OK
@@ -370,7 +373,7 @@ class Supervision:
         """`{restart_child, Id}`: start a child that was terminated."""
         member = self._children.find(id)
         if self._simple or member is None:
-            return (ERROR, Atom("simple_one_for_one") if self._simple else NOT_FOUND)
+            return (ERROR, SIMPLE if self._simple else NOT_FOUND)
         if member.pid is not None or member.restarting:
             return (ERROR, RUNNING if member.pid else RESTARTING)
         failure = await self._start_all((id,))
@@ -383,18 +386,18 @@ class Supervision:
         """`{delete_child, Id}`: forget a child that was terminated."""
         member = self._children.find(id)
         if self._simple or member is None:
-            return (ERROR, Atom("simple_one_for_one") if self._simple else NOT_FOUND)
+            return (ERROR, SIMPLE if self._simple else NOT_FOUND)
         if member.pid is not None or member.restarting:
             return (ERROR, RUNNING if member.pid else RESTARTING)
         self._children = self._children.remove(id)
         return OK
 
 
-def which_children(children: Children) -> Term:
+def which_children(children: Children, simple: bool) -> Term:
     """`[{Id, Pid | undefined | restarting, worker | supervisor, Modules}]`, the last started first."""
     return [
         (
-            UNDEFINED if isinstance(member.spec.id, int) else member.spec.id,
+            UNDEFINED if simple else member.spec.id,
             RESTARTING if member.restarting else member.pid or UNDEFINED,
             Atom(member.spec.type),
             [Atom(getattr(member.spec.start, "__name__", type(member.spec.start).__name__))],
@@ -403,19 +406,19 @@ def which_children(children: Children) -> Term:
     ]
 
 
-def count_children(children: Children) -> Term:
-    """`[{specs, N}, {active, N}, {supervisors, N}, {workers, N}]`."""
+def count_children(children: Children, simple: bool) -> Term:
+    """`[{specs, N}, {active, N}, {supervisors, N}, {workers, N}]`; `simple` has one specification for all."""
     members = list(children)
     supervisors = sum(member.spec.type == "supervisor" for member in members)
     return [
-        (Atom("specs"), len(members)),
+        (Atom("specs"), 1 if simple else len(members)),
         (Atom("active"), sum(member.pid is not None for member in members)),
         (Atom("supervisors"), supervisors),
         (Atom("workers"), len(members) - supervisors),
     ]
 
 
-QUERIES: Final[dict[Atom, Callable[[Children], Term]]] = {
+QUERIES: Final[dict[Atom, Callable[[Children, bool], Term]]] = {
     Atom("which_children"): which_children,
     Atom("count_children"): count_children,
 }
