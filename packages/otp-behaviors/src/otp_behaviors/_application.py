@@ -114,9 +114,9 @@ async def _master(process: Process, application: Application) -> None:
     started = Completion(kernel)
     tree = application.tree.__process__(kernel, ())
     tree.ack = started
-    kernel.spawn(tree, parent=record, name=own_name(application.tree), link=True)
-    await started.wait(record.waiter(), None)
     try:
+        kernel.spawn(tree, parent=record, name=own_name(application.tree), link=True)
+        await started.wait(record.waiter(), None)
         started.result()
     except (ExitError, Ignore) as error:
         reason = error.reason if isinstance(error, ExitError) else Atom("ignore")

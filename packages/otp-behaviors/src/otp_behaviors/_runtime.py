@@ -68,7 +68,7 @@ class Runtime:
         self._stopped = False
         self._last_checkpoint = 0.0
         self._client = ClientProcess(self.kernel)
-        self._applications: dict[str, tuple[Application, Pid]] = {}
+        self._applications: dict[str, tuple[Application, Pid, Watch]] = {}
 
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
@@ -134,10 +134,13 @@ class Runtime:
             ExitError: `init` failed; `reason` says why. NameTaken: the name is in use.
             Ignore: `init` raised Ignore.
         """
-        started = Completion(self.kernel)
         record = startable.__process__(self.kernel, args)
-        record.ack = started
+        record.ack = started = Completion(self.kernel)
         self.kernel.spawn(record, parent=self._client, name=name or own_name(startable), link=link)
+        await self._started(record, started)
+        return ServerHandle(self, record.pid)
+
+    async def _started(self, record: LocalProcess, started: Completion) -> None:
         self.pump()
         if not started.done:
             try:
@@ -146,7 +149,6 @@ class Runtime:
                 if not started.done:
                     self.kernel.exit(record, KILLED)
         started.result()
-        return ServerHandle(self, record.pid)
 
     def spawn(
         self,
@@ -223,7 +225,7 @@ class Runtime:
 
     def which_applications(self) -> list[Application]:
         """Return the applications that run, the last started first."""
-        return [application for application, _ in reversed(self._applications.values())]
+        return [application for application, *_ in reversed(self._applications.values())]
 
     async def run(self, application: Application) -> None:
         """Start an application and wait for its end.
@@ -234,19 +236,27 @@ class Runtime:
         await self.start_application(application)
         entry = self._applications.get(application.name)
         if entry is not None:
-            down = await self.monitor(entry[1])
+            # A Watch is for one task, so this is a second one; too late if the application ended at once.
+            _, pid, watch = entry
+            down = await (watch if watch.done else self.monitor(pid))
             if not is_clean(down.reason):
                 raise ExitError(down.reason, f"application {application.name} ended: {shown(down.reason)}")
 
     async def _start_one(self, application: Application, type: StartType) -> None:
-        handle = await self.start(application)
-        self._applications[application.name] = (application, handle.pid)
+        master = application.__process__(self.kernel, ())
+        master.ack = started = Completion(self.kernel)
+        pid = self.kernel.spawn(master, parent=self._client)
+        # Watched from its first moment: one that ends at once would otherwise seem to end with `noproc`.
+        watch = self.monitor(pid)
+        await self._started(master, started)
+        self._applications[application.name] = (application, pid, watch)
         assert self._tasks is not None
-        self._tasks.start_soon(self._watch_application, application, handle.pid, type)
+        self._tasks.start_soon(self._watch_application, application, watch, type)
 
-    async def _watch_application(self, application: Application, pid: Pid, type: StartType) -> None:
-        down = await self.monitor(pid)
-        if self._applications.get(application.name, (None, None))[1] != pid:
+    async def _watch_application(self, application: Application, watch: Watch, type: StartType) -> None:
+        down = await watch
+        entry = self._applications.get(application.name)
+        if entry is None or entry[2] is not watch:
             return
         del self._applications[application.name]
         fatal = type == "permanent" or (type == "transient" and down.reason != NORMAL)
@@ -388,7 +398,7 @@ class Runtime:
         """End every process: those started from outside in reverse order and orderly, then the rest."""
         self._closing = True
         for name in reversed(list(self._applications)):
-            _, master = self._applications.pop(name)
+            _, master, _ = self._applications.pop(name)
             record = self.kernel.table.by_pid.get(master)
             if record is not None:
                 await self._stop_child(record)
