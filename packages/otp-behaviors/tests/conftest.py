@@ -36,7 +36,7 @@ def spawn(kernel: Kernel) -> Callable[..., Pid]:
     ) -> Pid:
         record = FunctionProcess(kernel, function, args)
         record.driven = True
-        return kernel.spawn(record, name=name, parent=parent and parent._record, link=link)
+        return kernel.spawn(record, name=name, parent=None if parent is None else parent._record, link=link)
 
     return spawn
 

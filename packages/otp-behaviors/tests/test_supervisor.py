@@ -25,8 +25,7 @@ from otp_behaviors import (
 pytestmark = pytest.mark.anyio
 
 BOOM = Atom("boom")
-OK, ERROR, UNDEFINED = Atom("ok"), Atom("error"), Atom("undefined")
-NOT_FOUND, RUNNING = Atom("not_found"), Atom("running")
+OK, ERROR, UNDEFINED, NOT_FOUND, RUNNING = map(Atom, ("ok", "error", "undefined", "not_found", "running"))
 
 
 class Journal(list[tuple[Any, ...]]):
@@ -488,6 +487,11 @@ async def test_a_child_of_simple_one_for_one_that_fails_is_not_kept(
 def test_a_wrong_option_is_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Supervisor(**options)
+
+
+def test_a_class_or_a_supervisor_is_a_child_with_the_default_options() -> None:
+    ids = [child.id for child in Supervisor(Worker, Supervisor(name="inner")).children]
+    assert ids == [Atom("Worker"), Atom("inner")]
 
 
 def test_children_that_do_not_fit_are_refused() -> None:

@@ -1,5 +1,6 @@
 """Timers without a clock: time is what the test says."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -134,8 +135,12 @@ def test_live_timers_survive_the_sweep_in_order() -> None:
 )
 def test_each_timer_fires_once_and_never_early(starts: list[tuple[float, bool]], steps: list[float]) -> None:
     timers, fired = Timers(0.0), list[tuple[int, float]]()
+
+    def fire(number: int) -> None:
+        fired.append((number, timers.now))
+
     for number, (seconds, cancelled) in enumerate(starts):
-        timer = timers.start(seconds, lambda number=number: fired.append((number, timers.now)))  # type: ignore[misc]
+        timer = timers.start(seconds, partial(fire, number))
         if cancelled:
             timer.cancel()
     for now in [*sorted(steps), 200.0]:
