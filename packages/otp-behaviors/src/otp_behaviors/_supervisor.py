@@ -16,7 +16,7 @@ from otp_behaviors._effects import SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore, NameTaken
 from otp_behaviors._gen_call import GEN_CALL, Caller, Completion
 from otp_behaviors._kernel import Kernel, ServerRef
-from otp_behaviors._process import FunctionProcess, LocalProcess, Process, own_name
+from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN
 from otp_behaviors._restart import (
     AUTO_SHUTDOWNS,
@@ -63,14 +63,14 @@ class Supervisor:
 
     def __init__(
         self,
-        *children: Child,
+        *children: Child | Startable,
         strategy: Strategy = "one_for_one",
         intensity: int = 1,
         period: float = 5,
         auto_shutdown: AutoShutdown = "never",
         name: str | None = None,
     ) -> None:
-        self.children = children
+        self.children = tuple(child if isinstance(child, Child) else Child(child) for child in children)
         self.strategy = strategy
         self.intensity = intensity
         self.period = period
