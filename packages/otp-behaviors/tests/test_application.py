@@ -354,3 +354,11 @@ async def test_run_knows_the_end_of_one_that_ends_at_once(
 async def test_run_raises_if_the_start_fails(runtime: LocalRuntime, journal: Journal) -> None:
     with pytest.raises(ExitError, match="application shop did not start"):
         await runtime.run(Application("shop", Supervisor(Child(Worker, journal, "x", Stop(BOOM)))))
+
+
+async def test_two_starts_at_once_start_it_once(runtime: LocalRuntime, journal: Journal) -> None:
+    shop = app(journal, "shop", app(journal, "db"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runtime.start_application, shop)
+        tasks.start_soon(runtime.start_application, shop)
+    assert journal == [("start", "db"), ("start", "shop")]

@@ -68,6 +68,7 @@ class Runtime:
         self._stopped = False
         self._last_checkpoint = 0.0
         self._client = ClientProcess(self.kernel)
+        self._starting = anyio.Lock()  # one start at a time, as OTP's application_controller
         self._applications: dict[str, tuple[Application, Pid, Watch]] = {}
 
     async def __aenter__(self) -> Self:
@@ -208,9 +209,11 @@ class Runtime:
         """
         if type not in START_TYPES:
             raise ValueError(f"an application starts as one of {START_TYPES}, not {type!r}")
-        for needed in start_order(application):
-            if needed.name not in self._applications:
-                await self._start_one(needed, type if needed is application else "temporary")
+        order = start_order(application)
+        async with self._starting:
+            for needed in order:
+                if needed.name not in self._applications:
+                    await self._start_one(needed, type if needed is application else "temporary")
 
     async def stop_application(self, name: str) -> None:
         """Stop an application: its tree, children in reverse order. It takes nothing else down.
