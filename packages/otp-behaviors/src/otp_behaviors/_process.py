@@ -350,6 +350,15 @@ class LocalProcess(ProcessRecord):
                 self.kernel.links.unlink(self, self.parent)
             ack.fail(error)
 
+    def returned(self, value: Term) -> None:
+        """The coroutine has returned: the process ends with `normal`."""
+        self.kernel.exit(self, NORMAL)
+
+    def raised(self, error: Exception) -> None:
+        """The coroutine has raised: the process ends with the reason this gives."""
+        reason = error.reason if isinstance(error, ExitError) else from_exception(error)
+        self.kernel.exit(self, reason, error)
+
     def exited(self, reason: Term) -> None:
         """Let go of the coroutine, and of whoever waits for the start."""
         ack, self.ack = self.ack, None
@@ -400,12 +409,3 @@ class FunctionProcess(LocalProcess):
             self.acknowledge()
         self.kernel.await_(self, coroutine)
         return 1
-
-    def returned(self, value: Term) -> None:
-        """The function has returned: the process ends with `normal`."""
-        self.kernel.exit(self, NORMAL)
-
-    def raised(self, error: Exception) -> None:
-        """The function has raised: the process ends with the reason this gives."""
-        reason = error.reason if isinstance(error, ExitError) else from_exception(error)
-        self.kernel.exit(self, reason, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, MutableMapping
 from enum import Enum
@@ -78,7 +79,7 @@ class CancelScope(Protocol):
         """Raise the backend's cancellation in the task at its next checkpoint."""
 
 
-class ProcessRecord:
+class ProcessRecord(ABC):
     """One process, as the kernel sees it. Tables are made when first used: most processes need none."""
 
     __slots__ = (
@@ -146,26 +147,27 @@ class ProcessRecord:
         return self.status is not EXITED
 
     @property
+    @abstractmethod
     def initial_call(self) -> tuple[str, str, int]:
         """Module, function and arity the process was started with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turn(self) -> int:
         """Run until nothing is left to do or the time slice is used up; returns the reductions spent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wake(self) -> None:
         """An idle process got a message: have it run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def returned(self, value: Term) -> None:
         """The coroutine of this process has returned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raised(self, error: Exception) -> None:
         """The coroutine of this process has raised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exited(self, reason: Term) -> None:
         """The process has just ended: let go of what it holds."""
 
