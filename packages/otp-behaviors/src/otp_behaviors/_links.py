@@ -128,16 +128,12 @@ class Links:
     def take_node(self, node: str) -> list[tuple[ProcessRecord, Pid]]:
         """The connection to a node is lost: forget its links, and return those that break by that."""
         broken = []
-        broken: list[tuple[ProcessRecord, Pid]] = []
         for local, remote in self._by_node.pop(node, {}):
             record = self._table.by_pid.get(local)
             entry = None if record is None or record.links is None else record.links.pop(remote, None)
             if record is not None and entry is not None and entry.active:
                 broken.append((record, remote))
-        # Only now: who ends by one of these exits must not send another to the lost node.
-        for record, remote in broken:
-            if record.alive:
-                self._exit_signal(record, remote, NOCONNECTION, True)
+        return broken
 
     @staticmethod
     def _add(record: ProcessRecord, pid: Pid) -> None:
