@@ -1,0 +1,184 @@
+//! The terms without elements, written.
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+
+use crate::output::LARGE_BYTES;
+use crate::stop::{Outcome, Stop};
+use crate::tags;
+use crate::writer::Writer;
+
+/// OTP 24+ accepts five words.
+const MAX_REFERENCE_WORDS: usize = 5;
+
+impl<'py> Writer<'_, 'py> {
+    /// Write a term, if it is one without elements of a class known here.
+    #[inline]
+    pub fn leaf(&mut self, item: &Bound<'py, PyAny>) -> Outcome<bool> {
+        if let Ok(value) = item.cast_exact::<PyInt>() {
+            self.integer(value)?;
+        } else if let Ok(value) = item.cast_exact::<PyBytes>() {
+            self.binary(value)?;
+        } else if self.is_a(item, &self.shared.atom) {
+            self.atom(item)?;
+        } else if let Ok(value) = item.cast_exact::<PyFloat>() {
+            let value = value.value();
+            if !value.is_finite() {
+                return Err(Stop::Rerun);
+            }
+            self.out.tagged(tags::NEW_FLOAT_EXT, value.to_be_bytes());
+        } else if let Ok(value) = item.cast_exact::<PyString>() {
+            let text = value.to_str()?;
+            self.binary_header(text.len())?;
+            self.out.bytes.extend_from_slice(text.as_bytes());
+        } else if self.is_a(item, &self.shared.pid) {
+            self.pid(item)?;
+        } else if self.is_a(item, &self.shared.reference) {
+            self.reference(item)?;
+        } else if let Ok(value) = item.cast_exact::<PyBool>() {
+            let shared = self.shared;
+            self.atom(if value.is_true() { &shared.true_atom } else { &shared.false_atom }.bind(self.py))?;
+        } else if item.is_none() {
+            self.atom(self.none.ok_or(Stop::Rerun)?)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    #[inline(always)]
+    pub fn is_a(&self, item: &Bound<'py, PyAny>, class: &Py<pyo3::types::PyType>) -> bool {
+        item.get_type_ptr() == class.as_ptr().cast::<ffi::PyTypeObject>()
+    }
+
+    #[inline]
+    pub fn integer(&mut self, item: &Bound<'py, PyInt>) -> Outcome<()> {
+        let Ok(value) = item.extract::<i64>() else { return self.large_integer(item) };
+        if let Ok(small) = u8::try_from(value) {
+            self.out.tagged(tags::SMALL_INTEGER_EXT, [small]);
+        } else if let Ok(word) = i32::try_from(value) {
+            self.out.tagged(tags::INTEGER_EXT, word.to_be_bytes());
+        } else {
+            let magnitude = value.unsigned_abs().to_le_bytes();
+            let size = 8 - value.unsigned_abs().leading_zeros() as usize / 8;
+            if size > self.bounds.bigint_bytes {
+                return Err(Stop::Rerun);
+            }
+            self.out.bytes.extend_from_slice(&[tags::SMALL_BIG_EXT, size as u8, u8::from(value < 0)]);
+            self.out.bytes.extend_from_slice(&magnitude[..size]);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn large_integer(&mut self, item: &Bound<'py, PyInt>) -> Outcome<()> {
+        let limits = self.limits.unwrap_or(self.shared.default_limits.bind(self.py));
+        self.append(&self.shared.integer_wire.bind(self.py).call1((item, limits))?)
+    }
+
+    #[inline]
+    fn binary(&mut self, item: &Bound<'py, PyBytes>) -> Outcome<()> {
+        let bytes = item.as_bytes();
+        self.binary_header(bytes.len())?;
+        if bytes.len() < LARGE_BYTES {
+            self.out.bytes.extend_from_slice(bytes);
+        } else {
+            self.out.object(item.clone().into_any(), bytes.len());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub fn binary_header(&mut self, size: usize) -> Outcome<()> {
+        let size = u32::try_from(size).map_err(|_| Stop::Rerun)?;
+        self.out.tagged(tags::BINARY_EXT, size.to_be_bytes());
+        Ok(())
+    }
+
+    /// Bytes that Python wrote.
+    pub fn append(&mut self, wire: &Bound<'py, PyAny>) -> Outcome<()> {
+        let wire = wire.cast::<PyBytes>().map_err(|_| Stop::Rerun)?;
+        self.out.bytes.extend_from_slice(wire.as_bytes());
+        Ok(())
+    }
+
+    /// An atom, in full or as its channel's cache has it.
+    #[inline]
+    pub fn atom(&mut self, atom: &Bound<'py, PyAny>) -> Outcome<()> {
+        if let Some(wires) = self.wires {
+            return self.append(&wires.get_item(atom)?);
+        }
+        if let Some((_, wire)) = self.known.known().wires.get(&atom.as_ptr().addr()) {
+            self.out.bytes.extend_from_slice(wire);
+            return Ok(());
+        }
+        let wire = atom.getattr(intern!(self.py, "wire"))?;
+        self.append(&wire)?;
+        self.remember(atom, wire.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes());
+        Ok(())
+    }
+
+    fn remember(&mut self, item: &Bound<'py, PyAny>, wire: &[u8]) {
+        self.known.known().wires.insert(item.as_ptr().addr(), (item.clone().unbind(), wire.into()));
+    }
+
+    /// The node of an identifier.
+    fn node(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        let name = item.getattr(intern!(self.py, "node"))?;
+        let address = name.as_ptr().addr();
+        let atom = match self.known.known().nodes.get(&address) {
+            Some((_, atom)) => atom.bind(self.py).clone(),
+            None => {
+                let atom = self.shared.atom.bind(self.py).call1((&name,))?;
+                let entry = (name.unbind(), atom.clone().unbind());
+                self.known.known().nodes.insert(address, entry);
+                atom
+            }
+        };
+        self.atom(&atom)
+    }
+
+    fn word(&self, item: &Bound<'py, PyAny>) -> Outcome<[u8; 4]> {
+        Ok(item.extract::<u32>()?.to_be_bytes())
+    }
+
+    fn pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        if self.wires.is_none() {
+            if let Some((_, wire)) = self.known.known().wires.get(&item.as_ptr().addr()) {
+                self.out.bytes.extend_from_slice(wire);
+                return Ok(());
+            }
+        }
+        let start = self.out.bytes.len();
+        self.out.byte(tags::NEW_PID_EXT);
+        self.node(item)?;
+        for name in [intern!(self.py, "id"), intern!(self.py, "serial"), intern!(self.py, "creation")] {
+            let word = self.word(&item.getattr(name)?)?;
+            self.out.bytes.extend_from_slice(&word);
+        }
+        if self.wires.is_none() {
+            let wire: Box<[u8]> = self.out.bytes[start..].into();
+            self.remember(item, &wire);
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        let ids = item.getattr(intern!(self.py, "ids"))?;
+        let ids = ids.cast_exact::<PyTuple>().map_err(|_| Stop::Rerun)?;
+        if ids.len() > MAX_REFERENCE_WORDS {
+            return Err(Stop::Rerun);
+        }
+        self.out.tagged(tags::NEWER_REFERENCE_EXT, (ids.len() as u16).to_be_bytes());
+        self.node(item)?;
+        let creation = self.word(&item.getattr(intern!(self.py, "creation"))?)?;
+        self.out.bytes.extend_from_slice(&creation);
+        for id in ids {
+            let word = self.word(&id)?;
+            self.out.bytes.extend_from_slice(&word);
+        }
+        Ok(())
+    }
+}
