@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -33,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL)
     try:
-        anyio.run(options.command, options, backend=options.backend)
+        with warnings.catch_warnings():
+            # Ctrl-C may strike between the making of a coroutine and its start: no fault to tell a user of.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            anyio.run(options.command, options, backend=options.backend)
     except KeyboardInterrupt:
         return 130
     except BaseExceptionGroup as group:
