@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL)
+    # Ctrl-C may strike between the making of a coroutine and its start, and Python tell of it at its very end:
+    # no fault to show a user.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
-        with warnings.catch_warnings():
-            # Ctrl-C may strike between the making of a coroutine and its start: no fault to tell a user of.
-            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-            anyio.run(options.command, options, backend=options.backend)
+        anyio.run(options.command, options, backend=options.backend)
     except KeyboardInterrupt:
         return 130
     except BaseExceptionGroup as group:
