@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL)
-    # Ctrl-C may strike between the making of a coroutine and its start, and Python tell of it at its very end:
+    # Ctrl-C may strike between the making of a coroutine and its start, and Python tell of it at the end:
     # no fault to show a user.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
