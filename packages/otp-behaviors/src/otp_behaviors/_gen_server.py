@@ -268,7 +268,7 @@ class ServerProcess(LocalProcess):
             if type(result) is CoroutineType:
                 return self._finish_stop(result, reason, error, answer)
         except Exception as second:
-            reason, error, answer = _after_terminate(second)
+            reason, error = _after_terminate(second)
         self._end(reason, error, answer)
         return None
 
@@ -282,7 +282,7 @@ class ServerProcess(LocalProcess):
         try:
             await coroutine
         except Exception as second:
-            reason, error, answer = _after_terminate(second)
+            reason, error = _after_terminate(second)
         self._end(reason, error, answer)
 
     def _end(self, reason: Term, error: Exception | None, answer: tuple[Caller, Term] | None) -> None:
@@ -291,8 +291,7 @@ class ServerProcess(LocalProcess):
         self.kernel.exit(self, reason, error)
 
 
-def _after_terminate(error: Exception) -> tuple[Term, Exception, None]:
-    """`terminate` raised: that becomes the reason, and a caller learns it by its monitor."""
-    if isinstance(error, Stop | ExitError):
-        return (error.reason, error, None)
-    return (from_exception(error), error, None)
+def _after_terminate(error: Exception) -> tuple[Term, Exception]:
+    """`terminate` raised: that becomes the reason. A reply that was promised is still sent, as in OTP."""
+    reason = error.reason if isinstance(error, Stop | ExitError) else from_exception(error)
+    return (reason, error)

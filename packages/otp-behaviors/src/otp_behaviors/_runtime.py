@@ -40,7 +40,7 @@ BUDGET: Final = 2000
 """Reductions in one go before other tasks of the event loop get their turn: BEAM's time slice is 4000."""
 
 SHARE: Final = 64
-"""Reductions a calling task may spend before the clock is looked at."""
+"""Reductions a calling task may spend, or messages a sending one, before the clock is looked at."""
 
 MAX_HOLD: Final = 0.002
 """Seconds a task that calls in a tight loop may keep the event loop from running anything else."""
@@ -67,6 +67,7 @@ class Runtime:
         self._closing = False
         self._stopped = False
         self._last_checkpoint = 0.0
+        self._unpumped = 0
         self._client = ClientProcess(self.kernel)
         self._starting = anyio.Lock()  # one start at a time, as OTP's application_controller
         self._applications: dict[str, tuple[Application, Pid, Watch]] = {}
@@ -288,11 +289,21 @@ class Runtime:
 
     async def cast(self, to: ServerRef, message: Term) -> None:
         """Send a cast to a server (`gen_server:cast/2`); nobody there is no error."""
+        await self._take_turns()
         cast(self.kernel, self._client.pid, to, message)
 
     async def send(self, to: ServerRef | Reference, message: Term) -> None:
         """Send a message (`!`); nobody there is no error."""
+        await self._take_turns()
         self.kernel.send(self._client.pid, to, message)
+
+    async def _take_turns(self) -> None:
+        """Before a message: let the receivers, and other tasks, keep up with who sends in a tight loop."""
+        self._unpumped += 1
+        if self._unpumped >= SHARE:
+            self._unpumped = 0
+            self.pump()
+            await self.checkpoint()
 
     def monitor(self, to: ServerRef) -> Watch:
         """Watch a process from outside: `down = await runtime.monitor(ref)`."""
