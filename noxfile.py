@@ -95,6 +95,18 @@ def tests_all(session: nox.Session) -> None:
 
 
 @nox.session
+def native(session: nox.Session) -> None:
+    """Build the native codec, run the codec's tests on both, and compare the two."""
+    if shutil.which("cargo") is None:
+        session.skip("no `cargo` on PATH, so the native codec was not built: see https://rustup.rs")
+    install(session, ["./packages/etf-codec", "./native/etf-codec-native"], *group("test"))
+    for codec in ("python", "native"):
+        environment = {"PYTHONPATH": None, "ETF_CODEC_IMPL": codec}
+        session.run("pytest", "packages/etf-codec/tests", *session.posargs, env=environment)
+    session.run("pytest", "native/etf-codec-native/tests", *session.posargs, env={"PYTHONPATH": None})
+
+
+@nox.session
 def interop(session: nox.Session) -> None:
     """The node beside real Erlang and Elixir nodes; skipped where `erl` is missing."""
     if shutil.which("erl") is None:

@@ -12,6 +12,9 @@ use crate::writer::{Pending, Writer};
 /// The Python codec writes shorter lists of floats one by one, and counts them then.
 const FLOATS_FROM: usize = 8;
 
+/// NEW_FLOAT_EXT and its double.
+const FLOAT_BYTES: usize = 9;
+
 /// What is open now, and how many elements it has; nothing, if all is written.
 type Opened<'py> = Outcome<Option<(Pending<'py>, usize)>>;
 
@@ -47,7 +50,7 @@ impl<'py> Writer<'_, 'py> {
         } else {
             self.counted(tags::LARGE_TUPLE_EXT, count)?;
         }
-        Ok((count > 0).then(|| (Pending::Tuple(tuple.clone(), 0), count)))
+        Ok((count > 0).then(|| (Pending::Tuple(tuple.clone(), 0, count), count)))
     }
 
     fn counted(&mut self, tag: u8, count: usize) -> Outcome<()> {
@@ -114,14 +117,16 @@ impl<'py> Writer<'_, 'py> {
     }
 
     fn floats(&mut self, list: &Bound<'py, PyList>) -> Outcome<bool> {
-        for index in 0..list.len() {
+        let start = self.out.bytes.len();
+        self.out.bytes.resize(start + list.len() * FLOAT_BYTES, tags::NEW_FLOAT_EXT);
+        for (index, wire) in self.out.bytes[start..].chunks_exact_mut(FLOAT_BYTES).enumerate() {
             let item = list.get_item(index)?;
             let Ok(value) = item.cast_exact::<PyFloat>() else { return Ok(false) };
             let value = value.value();
             if !value.is_finite() {
                 return Err(Stop::Rerun);
             }
-            self.out.tagged(tags::NEW_FLOAT_EXT, value.to_be_bytes());
+            wire[1..].copy_from_slice(&value.to_be_bytes());
         }
         Ok(true)
     }

@@ -1,10 +1,9 @@
 //! Terms to bytes: the three functions, and what their options mean.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::bounds::Bounds;
-use crate::known::Lease;
 use crate::output::Output;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
@@ -23,27 +22,14 @@ struct Options<'py> {
 }
 
 impl<'py> Options<'py> {
-    /// A writer, if native code has these options.
+    /// Whether native code has these options.
     #[inline]
-    fn writer<'a>(
-        &'a self,
-        shared: &'static Shared,
-        py: Python<'py>,
-        wires: Option<&'a Any<'py>>,
-    ) -> Outcome<Writer<'a, 'py>> {
-        for option in [&self.compressed, &self.deterministic, &self.legacy_identifiers] {
-            if option.as_ref().is_some_and(|option| !option.is(&shared.no)) {
-                return Err(Stop::Rerun);
-            }
-        }
-        if self.none.as_ref().is_some_and(|none| !none.get_type().is(&shared.atom)) {
-            return Err(Stop::Rerun);
-        }
-        let limits = self.limits.as_ref().filter(|limits| !limits.is(&shared.default_limits));
-        let bounds = limits.map_or(Ok(shared.default_bounds), Bounds::read)?;
-        let none = self.none.as_ref();
-        let (out, known) = (Output::new(), Lease::new());
-        Ok(Writer { py, shared, bounds, limits, none, wires, out, known, budget: 0 })
+    fn are_native(&self, shared: &Shared) -> bool {
+        let off = |option: &Option<Any<'py>>| option.as_ref().is_none_or(|option| option.is(&shared.no));
+        off(&self.compressed)
+            && off(&self.deterministic)
+            && off(&self.legacy_identifiers)
+            && self.none.as_ref().is_none_or(|none| none.get_type().is(&shared.atom))
     }
 
     /// The same options for the Python codec.
@@ -65,17 +51,34 @@ impl<'py> Options<'py> {
     }
 }
 
-/// A whole term behind its version byte.
-fn versioned<'py>(shared: &'static Shared, term: &Any<'py>, options: &Options<'py>) -> Outcome<Output<'py>> {
-    let mut writer = options.writer(shared, term.py(), None)?;
-    writer.out.byte(tags::VERSION);
-    writer.write(term.clone())?;
-    within(writer)
+/// What `write` writes, if it is not too much, as `finish` makes it a result.
+#[inline(always)]
+fn written<'a, 'py>(
+    shared: &'static Shared,
+    options: &'a Options<'py>,
+    wires: Option<&'a Any<'py>>,
+    py: Python<'py>,
+    write: impl FnOnce(&mut Writer<'a, 'py>) -> Outcome<()>,
+    finish: impl FnOnce(&Output<'py>) -> PyResult<Any<'py>>,
+) -> Outcome<Any<'py>> {
+    if !options.are_native(shared) {
+        return Err(Stop::Rerun);
+    }
+    let limits = options.limits.as_ref().filter(|limits| !limits.is(&shared.default_limits));
+    let bounds = limits.map_or(Ok(shared.default_bounds), Bounds::read)?;
+    let mut writer = Writer::new(py, shared, bounds, limits, options.none.as_ref(), wires);
+    write(&mut writer)?;
+    if writer.out.len() > writer.bounds.bytes {
+        return Err(Stop::Rerun);
+    }
+    Ok(finish(&writer.out)?)
 }
 
-/// What a writer wrote, if it is not too much.
-fn within<'py>(writer: Writer<'_, 'py>) -> Outcome<Output<'py>> {
-    if writer.out.len() > writer.bounds.bytes { Err(Stop::Rerun) } else { Ok(writer.out) }
+/// The term behind its version byte.
+#[inline(always)]
+fn versioned<'py>(writer: &mut Writer<'_, 'py>, term: &Any<'py>) -> Outcome<()> {
+    writer.out.byte(tags::VERSION);
+    writer.write(term.clone())
 }
 
 /// Write a term, as `term_to_binary/2` does. See the Python codec for the options and errors.
@@ -94,7 +97,7 @@ pub fn encode<'py>(
     let py = term.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed, deterministic, none, legacy_identifiers, limits };
-    let written = versioned(shared, term, &options).and_then(|out| Ok(out.joined(py)?));
+    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |out| out.joined(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode", (term,), Some(&options.keywords(py)?))
     })
@@ -116,7 +119,7 @@ pub fn encode_parts<'py>(
     let py = term.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed, deterministic, none, legacy_identifiers, limits };
-    let written = versioned(shared, term, &options).and_then(|out| Ok(out.parts(py)?.into_any()));
+    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |out| out.parts(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode_parts", (term,), Some(&options.keywords(py)?))
     })
@@ -143,22 +146,10 @@ pub fn encode_bare<'py>(
             terms.try_iter()?.collect::<PyResult<Vec<_>>>().and_then(|terms| PyTuple::new(py, terms))?
         }
     };
-    or_python(bare(shared, &terms, atom_refs.as_ref(), &options), || {
+    let write = |writer: &mut Writer<'_, 'py>| terms.iter().try_for_each(|term| writer.write(term));
+    let written = written(shared, &options, atom_refs.as_ref(), py, write, |out| out.parts(py));
+    or_python(written, || {
         let keywords = options.keywords(py)?;
         shared.encoder.bind(py).call_method("encode_bare", (&terms, &atom_refs), Some(&keywords))
     })
-}
-
-fn bare<'py>(
-    shared: &'static Shared,
-    terms: &Bound<'py, PyTuple>,
-    atom_refs: Option<&Any<'py>>,
-    options: &Options<'py>,
-) -> Outcome<Any<'py>> {
-    let mut writer = options.writer(shared, terms.py(), atom_refs)?;
-    for term in terms {
-        writer.write(term)?;
-    }
-    let parts: Bound<'py, PyList> = within(writer)?.parts(terms.py())?;
-    Ok(parts.into_any())
 }

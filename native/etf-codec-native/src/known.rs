@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-use foldhash::quality::RandomState;
+use foldhash::fast::RandomState;
 use pyo3::prelude::*;
 
 /// As many as the Python codec keeps. When full, it starts anew.

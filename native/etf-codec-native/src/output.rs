@@ -1,5 +1,7 @@
 //! What is written: bytes, with large objects between them that are not copied.
 
+use std::cell::Cell;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -7,8 +9,12 @@ use pyo3::types::{PyBytes, PyList};
 /// From this size on a binary stays an object of its own, as in the Python codec.
 pub const LARGE_BYTES: usize = 16 * 1024;
 
-/// Most messages are smaller.
-const USUAL_BYTES: usize = 256;
+/// What one call may leave allocated for the next. Most messages are smaller.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 pub struct Output<'py> {
     pub bytes: Vec<u8>,
@@ -19,7 +25,7 @@ pub struct Output<'py> {
 
 impl<'py> Output<'py> {
     pub fn new() -> Self {
-        Output { bytes: Vec::with_capacity(USUAL_BYTES), large: Vec::new(), large_bytes: 0 }
+        Output { bytes: SCRATCH.take(), large: Vec::new(), large_bytes: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -45,7 +51,7 @@ impl<'py> Output<'py> {
     }
 
     /// One object: each byte is copied once more, that of a large object for the first time.
-    pub fn joined(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn joined(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if self.large.is_empty() {
             return Ok(PyBytes::new(py, &self.bytes).into_any());
         }
@@ -53,19 +59,28 @@ impl<'py> Output<'py> {
     }
 
     /// The bytes, cut where large objects stand between them.
-    pub fn parts(self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    pub fn parts(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let parts = PyList::empty(py);
         let mut start = 0;
-        for (end, object) in self.large {
-            if start < end {
-                parts.append(PyBytes::new(py, &self.bytes[start..end]))?;
+        for (end, object) in &self.large {
+            if start < *end {
+                parts.append(PyBytes::new(py, &self.bytes[start..*end]))?;
             }
             parts.append(object)?;
-            start = end;
+            start = *end;
         }
         if start < self.bytes.len() || parts.is_empty() {
             parts.append(PyBytes::new(py, &self.bytes[start..]))?;
         }
-        Ok(parts)
+        Ok(parts.into_any())
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        if self.bytes.capacity() <= SCRATCH_BYTES {
+            self.bytes.clear();
+            SCRATCH.set(std::mem::take(&mut self.bytes));
+        }
     }
 }

@@ -50,6 +50,7 @@ pub struct Reader<'a, 'py> {
 }
 
 impl<'a, 'py> Reader<'a, 'py> {
+    #[inline(always)] // Moving it takes longer than reading a small term.
     pub fn new(
         shared: &'static Shared,
         object: &'a Bound<'py, PyBytes>,

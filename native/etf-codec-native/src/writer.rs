@@ -14,7 +14,7 @@ use crate::tags;
 
 /// The elements of an open container that are still to be written.
 pub enum Pending<'py> {
-    Tuple(Bound<'py, PyTuple>, usize),
+    Tuple(Bound<'py, PyTuple>, usize, usize),
     /// Followed by NIL_EXT.
     List(Bound<'py, PyList>, usize, usize),
     Items(IntoIter<Bound<'py, PyAny>>),
@@ -33,7 +33,20 @@ pub struct Writer<'a, 'py> {
     pub budget: usize,
 }
 
-impl<'py> Writer<'_, 'py> {
+impl<'a, 'py> Writer<'a, 'py> {
+    #[inline(always)] // Moving it takes longer than writing a small term.
+    pub fn new(
+        py: Python<'py>,
+        shared: &'static Shared,
+        bounds: Bounds,
+        limits: Option<&'a Bound<'py, PyAny>>,
+        none: Option<&'a Bound<'py, PyAny>>,
+        wires: Option<&'a Bound<'py, PyAny>>,
+    ) -> Self {
+        let (out, known) = (Output::new(), Lease::new());
+        Writer { py, shared, bounds, limits, none, wires, out, known, budget: 0 }
+    }
+
     /// Write a term after what is there.
     pub fn write(&mut self, term: Bound<'py, PyAny>) -> Outcome<()> {
         self.budget = self.bounds.elements;
@@ -63,8 +76,8 @@ impl<'py> Writer<'_, 'py> {
     #[inline]
     fn next(&mut self, frame: &mut Pending<'py>) -> Outcome<Option<Bound<'py, PyAny>>> {
         match frame {
-            Pending::Tuple(items, index) => {
-                while *index < items.len() {
+            Pending::Tuple(items, index, count) => {
+                while *index < *count {
                     let item = items.get_borrowed_item(*index)?;
                     *index += 1;
                     if !self.leaf(&item)? {

@@ -1,0 +1,226 @@
+"""The native codec against the Python one: the same result, or the same error at the same place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import etf_codec_native as native
+import pytest
+from etf_codec import (
+    Atom,
+    EtfError,
+    FrozenMap,
+    ImproperList,
+    Limits,
+    Pid,
+    Reference,
+    Term,
+    _decoder,
+    _encoder,
+)
+from etf_codec._frozen import exact
+from etf_codec.testing import terms
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+REFS = (Atom("ok"), Atom("true"), Atom("shop@db"), Atom("é"))
+TIGHT = Limits(max_depth=3, max_bytes=60, max_elements=9, max_bigint_bytes=6, max_tuple_arity=300)
+
+DECODE_OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"none": Atom("ok")},
+    {"limits": TIGHT},
+    {"limits": TIGHT, "none": Atom("é")},
+    {"binaries": "str"},
+    {"atoms": {"ok"}},
+    {"copy_binaries": False},
+]
+ENCODE_OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"none": Atom("nil")},
+    {"limits": TIGHT},
+    {"deterministic": True},
+    {"compressed": True},
+    {"legacy_identifiers": True},
+]
+
+
+class Cache(dict[Atom, bytes]):
+    """Hands out atom cache references in the order in which atoms come up."""
+
+    def __missing__(self, atom: Atom) -> bytes:
+        wire = self[atom] = b"R" + len(self).to_bytes()
+        return wire
+
+
+def outcome(action: Callable[[], Any]) -> tuple[Any, ...]:
+    """What a call gives, in a form that tells 1, 1.0 and True apart; of an error, all that users can see."""
+    try:
+        return "result", shown(action())
+    except EtfError as error:
+        return type(error), error.args, getattr(error, "offset", None), getattr(error, "path", None)
+
+
+def shown(value: Any) -> Any:
+    if isinstance(value, memoryview):
+        return "view", bytes(value)
+    if isinstance(value, (list, tuple)):
+        return type(value), [shown(item) for item in value]
+    if isinstance(value, dict):
+        return dict, {exact(key): (type(key), shown(item)) for key, item in value.items()}
+    return type(value), exact(value)
+
+
+def assert_same_decode(data: bytes, **options: Any) -> None:
+    for name, arguments in (("decode", (data,)), ("decode_prefix", (b"??" + data, 2))):
+        python, rust = getattr(_decoder, name), getattr(native, name)
+        expected = outcome(lambda python=python, arguments=arguments: python(*arguments, **options))
+        assert outcome(lambda rust=rust, arguments=arguments: rust(*arguments, **options)) == expected
+    bare = {**options, "atom_refs": REFS}
+    expected = outcome(lambda: _decoder.decode_bare(data, 1, **bare))
+    assert outcome(lambda: native.decode_bare(data, 1, **bare)) == expected
+
+
+def joined(parts: list[bytes | memoryview]) -> bytes:
+    return b"".join(parts)
+
+
+def assert_same_encode(term: Term, **options: Any) -> None:
+    for name in ("encode", "encode_parts"):
+        python, rust = getattr(_encoder, name), getattr(native, name)
+        finish = joined if name == "encode_parts" else bytes
+        expected = outcome(lambda python=python, finish=finish: finish(python(term, **options)))
+        assert outcome(lambda rust=rust, finish=finish: finish(rust(term, **options))) == expected
+
+
+@given(terms(), st.sampled_from(DECODE_OPTIONS))
+def test_generated_terms_decode_alike(term: Term, options: dict[str, Any]) -> None:
+    assert_same_decode(_encoder.encode(term), **options)
+
+
+@given(terms(), st.sampled_from(ENCODE_OPTIONS))
+def test_generated_terms_encode_alike(term: Term, options: dict[str, Any]) -> None:
+    assert_same_encode(term, **options)
+
+
+@given(st.lists(terms(max_leaves=8), max_size=3))
+def test_atoms_get_their_references_in_the_same_order(messages: list[Term]) -> None:
+    ours, theirs = Cache(), Cache()
+    try:
+        expected = joined(_encoder.encode_bare(iter(messages), theirs))
+    except OverflowError:  # more than 256 atoms: no reference for them, in either codec
+        return
+    assert joined(native.encode_bare(iter(messages), ours)) == expected
+    assert list(ours.items()) == list(theirs.items())
+
+
+@given(st.binary(max_size=60), st.sampled_from(DECODE_OPTIONS))
+@example(b"l\0\0\0\x01a\x01a\x02", {})
+@example(b"t\0\0\0\x02a\x01j" + b"F?\xf0\0\0\0\0\0\0j", {})
+@example(b"t\0\0\0\x02a\x01ja\x01j", {})
+@example(b"n\x08\x01" + b"\xff" * 8, {})
+@example(b"F\x7f\xf0\0\0\0\0\0\0", {})
+@example(b"Z\0\x06w\x01a" + b"\0" * 28, {})
+def test_arbitrary_bytes_decode_alike(body: bytes, options: dict[str, Any]) -> None:
+    assert_same_decode(b"\x83" + body, **options)
+
+
+@given(terms(), st.data(), st.sampled_from(DECODE_OPTIONS))
+def test_mutated_terms_decode_alike(term: Term, data: st.DataObject, options: dict[str, Any]) -> None:
+    wire = bytearray(_encoder.encode(term))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(wire) - 1))
+        wire[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(1, len(wire)))
+    assert_same_decode(bytes(wire), **options)
+    assert_same_decode(bytes(wire[:cut]), **options)
+
+
+NOT_TERMS = [
+    None,
+    {1, 2},
+    [1, None],
+    float("nan"),
+    [1.0] * 8 + [float("inf")],
+    "\ud800",
+    {"a": 1, b"a": 2},
+    {True: 1, Atom("true"): 2},
+    {(1,): {"x": object()}},
+    Pid("a@b", -1, 0, 0),
+    Pid("x" * 256, 1, 0, 0),
+    Reference("a@b", 1, (2**32,)),
+    Reference("a@b", 1, tuple(range(6))),
+    2**60,
+    ((((1,),),),),
+    list(range(300)),
+]
+
+
+@pytest.mark.parametrize("options", ENCODE_OPTIONS, ids=str)
+@pytest.mark.parametrize("value", NOT_TERMS, ids=lambda value: repr(value)[:30])
+def test_values_with_no_form_fail_alike(value: Any, options: dict[str, Any]) -> None:
+    assert_same_encode([Atom("ok"), (value,)], **options)
+
+
+@pytest.mark.parametrize(
+    "integer",
+    [
+        sign * (2**bits + step)
+        for bits in (7, 8, 31, 32, 63, 64, 2040)
+        for step in (-1, 0, 1)
+        for sign in (1, -1)
+    ],
+)
+def test_integers_are_alike_at_every_edge(integer: int) -> None:
+    assert_same_encode(integer)
+    assert_same_encode([integer, 1])
+    assert_same_decode(_encoder.encode(integer))
+
+
+@pytest.mark.parametrize("size", [16 * 1024 - 1, 16 * 1024, 1_000_000])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_large_binaries_are_alike(kind: Callable[[bytes], Any], size: int) -> None:
+    value = kind(b"\xa5" * size)
+    assert_same_encode((value, Atom("ok"), {b"k": value}))
+    parts = native.encode_parts((value, 1))
+    if size >= 16 * 1024 and kind is bytes:
+        assert parts[1] is value
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_long_buffer_is_read_in_any_place(kind: Callable[[bytes], Any]) -> None:
+    wire = _encoder.encode([b"x" * 70_000, Atom("ok"), ImproperList([1], 2), FrozenMap([(1, 2), (1.0, 3)])])
+    data = kind(b"y" * 40_000 + wire + b"z" * 40_000)
+    expected = outcome(lambda: _decoder.decode_prefix(data, 40_000))
+    assert expected[0] == "result"
+    assert outcome(lambda: native.decode_prefix(data, 40_000)) == expected
+    assert outcome(lambda: native.decode_bare(data, 40_001)) == outcome(
+        lambda: _decoder.decode_bare(data, 40_001)
+    )
+    assert outcome(lambda: native.decode_prefix(data, 40_001)) == outcome(
+        lambda: _decoder.decode_prefix(data, 40_001)
+    )
+
+
+def test_crowded_keys_are_refused_alike() -> None:
+    # Integers that differ by a multiple of 2**61 - 1 share a hash.
+    crowd = {n * (2**61 - 1): n for n in range(1, 100)}
+    assert_same_decode(_encoder.encode(crowd))
+    assert_same_decode(_encoder.encode({n: n for n in range(1000)}))
+
+
+def test_a_call_within_a_call_has_its_own_memory() -> None:
+    class Nested(Cache):
+        def __missing__(self, atom: Atom) -> bytes:
+            assert native.decode(native.encode((atom, Pid("a@b", 1, 2, 3)))) == (atom, Pid("a@b", 1, 2, 3))
+            return super().__missing__(atom)
+
+    assert joined(native.encode_bare(((Atom("a"), Atom("b")),), Nested())) == b"h\x02R\x00R\x01"
+
+
+def test_an_interruption_is_no_answer() -> None:
+    class Interrupted(Cache):
+        def __missing__(self, atom: Atom) -> bytes:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        native.encode_bare((Atom("a"),), Interrupted())
