@@ -34,8 +34,18 @@ from otp_behaviors._gen_call import Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
-from otp_behaviors._process import Process, Startable
-from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, NOPROC, NORMAL, SHUTDOWN, TIMEOUT, is_clean
+from otp_behaviors._process import LocalProcess, Process, Startable
+from otp_behaviors._reasons import (
+    KILL,
+    KILLED,
+    NOCONNECTION,
+    NOPROC,
+    NORMAL,
+    SHUTDOWN,
+    TIMEOUT,
+    from_exception,
+    is_clean,
+)
 from otp_behaviors._runtime import LocalRuntime, Runtime
 from otp_behaviors._signals import (
     AliasSignal,
@@ -50,10 +60,13 @@ from otp_behaviors._signals import (
     MonitorSignal,
     RemoteName,
     Signal,
+    SpawnReplySignal,
+    SpawnSignal,
     UnlinkAckSignal,
     UnlinkSignal,
     destination,
 )
+from otp_behaviors._spawning import run_remote, spawn_remote
 from otp_behaviors._supervisor import Supervisor, start_child
 from otp_behaviors._timers import Timer
 
@@ -89,6 +102,7 @@ __all__ = [
     "Ignore",
     "Kernel",
     "LinkSignal",
+    "LocalProcess",
     "LocalRuntime",
     "MessageSignal",
     "MonitorSignal",
@@ -101,6 +115,8 @@ __all__ = [
     "ServerHandle",
     "ServerRef",
     "Signal",
+    "SpawnReplySignal",
+    "SpawnSignal",
     "Startable",
     "Stop",
     "Supervisor",
@@ -112,7 +128,10 @@ __all__ = [
     "UnlinkSignal",
     "Watch",
     "destination",
+    "from_exception",
     "is_clean",
+    "run_remote",
+    "spawn_remote",
     "start_child",
     "undeliverable",
 ]

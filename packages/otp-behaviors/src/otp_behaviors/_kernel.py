@@ -47,9 +47,12 @@ from otp_behaviors._signals import (
     MonitorSignal,
     RemoteName,
     Signal,
+    SpawnReplySignal,
+    SpawnSignal,
     UnlinkAckSignal,
     UnlinkSignal,
 )
+from otp_behaviors._spawns import Spawns
 from otp_behaviors._timers import Timer, Timers
 
 TURN: Final = 64
@@ -108,6 +111,7 @@ class Kernel:
         self.timers = Timers(now)
         self.links = Links(self.table, self.emit, self._exit_signal)
         self.monitors = Monitors(self.table, self.emit)
+        self.spawns = Spawns(self.table, self.links, self.monitors, self.emit)
         # By the words of the reference alone: those of this node differ in them, and they hash fast.
         self.aliases: dict[tuple[int, ...], AliasTarget] = {}
         self.effects: list[Effect] = []
@@ -134,6 +138,8 @@ class Kernel:
             DemonitorSignal: self.monitors.demonitor_received,
             DownSignal: self.monitors.down_received,
             GroupLeaderSignal: self._group_leader_received,
+            SpawnSignal: self.spawns.request_received,
+            SpawnReplySignal: self.spawns.reply_received,
         }
 
     def incarnate(self, creation: int) -> None:
@@ -279,7 +285,7 @@ class Kernel:
         record.mailbox.clear()
         if record.scope is not None:
             self.report(Cancel(record))
-        if not is_clean(reason):
+        if not is_clean(reason) and record.reported:
             self.report(CrashReport(record.pid, record.name, record.initial_call, reason, error))
         self._dying.append((record, reason))
         if self._propagating:
@@ -386,10 +392,13 @@ class Kernel:
         # All is forgotten before anything fires: who ends by it must not send to the lost node, which would
         # connect to it again.
         broken, fired = self.links.take_node(node), self.monitors.take_node(node)
+        unanswered = self.spawns.take_node(node)
         for record, remote in broken:
             self._exit_signal(record, remote, NOCONNECTION, True)
         for ref, watcher in fired:
             watcher.down(ref, NOCONNECTION)
+        for ref, requester in unanswered:
+            requester.not_spawned(ref, ExitError(NOCONNECTION))
 
     def monitor(self, watcher: LocalWatcher, sender: Pid, to: ServerRef) -> Reference:
         """Watch a process (`erlang:monitor/2`); a `Down` comes once, at once if there is nobody."""

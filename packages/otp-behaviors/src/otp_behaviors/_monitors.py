@@ -38,9 +38,7 @@ class Monitors:
     def add(self, watcher: LocalWatcher, sender: Pid, target: Target, ref: Reference) -> None:
         """Watch a target; a watcher of what is not there is told so at once, with `noproc`."""
         if target.node != self._table.node:
-            monitor = Monitor(target, None)
-            watcher.monitoring(ref, monitor)
-            self._of_node.setdefault(target.node, {})[ref] = watcher
+            self._watch_remote(watcher, target, ref)
             self._emit(MonitorSignal(sender, target, ref))
             return
         record = self.local(target)
@@ -49,6 +47,13 @@ class Monitors:
             watcher.down(ref, NOPROC)
         else:
             self._watch(record, ref, watcher)
+
+    def watching(self, watcher: LocalWatcher, sender: Pid, pid: Pid, ref: Reference) -> None:
+        """The node of a process has set up a monitor, as the spawn request asked it to."""
+        if pid.node == self._table.node:
+            self.add(watcher, sender, pid, ref)
+        else:
+            self._watch_remote(watcher, pid, ref)
 
     def remove(self, sender: Pid, ref: Reference, monitor: Monitor) -> None:
         """Stop watching (`erlang:demonitor/1`)."""
@@ -107,6 +112,10 @@ class Monitors:
             if record.monitored_by is not None:
                 record.monitored_by.pop(ref, None)
         return list(self._of_node.pop(node, {}).items())
+
+    def _watch_remote(self, watcher: LocalWatcher, target: Target, ref: Reference) -> None:
+        watcher.monitoring(ref, Monitor(target, None))
+        self._of_node.setdefault(target.node, {})[ref] = watcher
 
     @staticmethod
     def _watch(record: ProcessRecord, ref: Reference, watcher: Watcher) -> None:

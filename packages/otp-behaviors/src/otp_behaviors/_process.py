@@ -16,6 +16,7 @@ from otp_behaviors._kernel import Kernel, ServerRef, Shell
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, ProcessRecord, Waiter
 from otp_behaviors._reasons import NORMAL, from_exception
 from otp_behaviors._signals import DOWN, Down
+from otp_behaviors._spawning import spawn_remote
 from otp_behaviors._timers import Timer
 from otp_behaviors._turn import TurnWaiter
 
@@ -58,6 +59,15 @@ class Process:
     def env(self) -> MutableMapping[str, Any]:
         """The environment: own values first, then those of the parent, and so on."""
         return self._record.environment()
+
+    @property
+    def group_leader(self) -> Pid | None:
+        """The process that prints for this one (`erlang:group_leader/0`); None in a runtime without I/O."""
+        return self._record.group_leader
+
+    @group_leader.setter
+    def group_leader(self, pid: Pid | None) -> None:
+        self._record.group_leader = pid
 
     @property
     def dictionary(self) -> dict[Term, Term]:
@@ -233,6 +243,61 @@ class Process:
         record = FunctionProcess(self._kernel, function, args)
         return self._kernel.spawn(record, parent=self._record, name=name, link=link)
 
+    async def spawn_remote(
+        self,
+        node: str,
+        module: str | Atom,
+        function: str | Atom,
+        args: list[Term],
+        *,
+        link: bool = False,
+        timeout: float | None = None,
+    ) -> Pid:
+        """Start a process on another node, which applies `module:function` to `args` (`spawn/4`).
+
+        Args:
+            node: the node, connected to if need be.
+            module: a module there; for Elixir with its prefix, `Elixir.Enum`.
+            function: one of its functions; if there is none, the process starts and ends with `undef`.
+            args: the arguments.
+            link: link it with this process from its first moment (`spawn_link/4`).
+            timeout: seconds to wait for the answer, None for ever. A lost node does not need it.
+
+        Raises:
+            NoConnection: the node cannot be reached, or was lost. CallTimeout: no answer in time.
+            ExitError: it refuses: `notsup`, `system_limit`.
+        """
+        target = (node, module, function, args)
+        record = self._record
+        pid, _ = await spawn_remote(
+            self._kernel, record, None, target, link=link, waiter=record.waiter(), timeout=timeout
+        )
+        return pid
+
+    async def spawn_monitor_remote(
+        self,
+        node: str,
+        module: str | Atom,
+        function: str | Atom,
+        args: list[Term],
+        *,
+        link: bool = False,
+        timeout: float | None = None,
+    ) -> tuple[Pid, Reference]:
+        """Start a process on another node and watch it from its first moment (`spawn_monitor/4`).
+
+        Returns:
+            The process, and the reference that its `Down` will carry.
+
+        Raises:
+            As `spawn_remote`.
+        """
+        target = (node, module, function, args)
+        record = self._record
+        return await spawn_remote(
+            self._kernel, record, record, target, link=link, waiter=record.waiter(), timeout=timeout
+        )
+
     async def start(
         self, startable: Startable, *args: Any, name: str | None = None, link: bool = False
     ) -> Pid:
@@ -285,6 +350,13 @@ class LocalProcess(ProcessRecord):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
         self.kernel = kernel
+
+    def inside(self) -> Process:
+        """Return this process as a function that it runs sees it."""
+        process = Process()
+        process._record = self
+        process._kernel = self.kernel
+        return process
 
     def monitoring(self, ref: Reference, monitor: Monitor) -> None:
         """The watch under `ref` has begun."""
@@ -397,11 +469,8 @@ class FunctionProcess(LocalProcess):
         if self.coroutine is not None:
             self.kernel.step(self, self.coroutine)
             return 1
-        process = Process()
-        process._record = self
-        process._kernel = self.kernel
         try:
-            coroutine = self._function(process, *self._arguments)
+            coroutine = self._function(self.inside(), *self._arguments)
         except Exception as error:
             self.raised(error)
             return 1

@@ -142,6 +142,11 @@ class ProcessRecord(ABC):
         return True
 
     @property
+    def reported(self) -> bool:
+        """Whether an end that is not clean is logged; not where such a reason is an answer."""
+        return True
+
+    @property
     def alive(self) -> bool:
         """Whether the process has not ended."""
         return self.status is not EXITED

@@ -171,6 +171,39 @@ class GroupLeaderSignal:
     leader: Pid
 
 
+@dataclass(slots=True)
+class SpawnSignal:
+    """Start a process that applies `mfa`, `(module, function, arity)`, to `args` on `node`.
+
+    `options` are those of `spawn_opt/4` as they travel; `ref` names the request, and the monitor if there is
+    to be one.
+    """
+
+    sender: Pid
+    node: str
+    ref: Reference
+    group_leader: Pid
+    mfa: tuple[Atom, Atom, int]
+    options: Term
+    args: Term
+
+
+@dataclass(slots=True)
+class SpawnReplySignal:
+    """The answer to the spawn request `ref` of `to`: the new process, or an atom that says why not."""
+
+    to: Pid
+    ref: Reference
+    linked: bool
+    monitored: bool
+    result: Pid | Atom
+
+    @property
+    def sender(self) -> Pid | None:
+        """The new process."""
+        return self.result if isinstance(self.result, Pid) else None
+
+
 Signal: TypeAlias = (
     MessageSignal
     | AliasSignal
@@ -182,9 +215,13 @@ Signal: TypeAlias = (
     | DemonitorSignal
     | DownSignal
     | GroupLeaderSignal
+    | SpawnSignal
+    | SpawnReplySignal
 )
 
 
 def destination(signal: Signal) -> str:
     """Return the name of the node a signal goes to."""
-    return signal.alias.node if isinstance(signal, AliasSignal) else signal.to.node
+    if isinstance(signal, AliasSignal):
+        return signal.alias.node
+    return signal.node if isinstance(signal, SpawnSignal) else signal.to.node
