@@ -4,7 +4,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 /// `etf_codec.Limits`, but for those bounds that only Python's part needs.
-#[derive(Clone, Copy)]
 pub struct Bounds {
     pub depth: usize,
     pub bytes: usize,

@@ -7,16 +7,13 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemory
 use crate::output::LARGE_BYTES;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
-use crate::writer::{Pending, Writer};
+use crate::writer::{Opened, Pending, Writer};
 
 /// The Python codec writes shorter lists of floats one by one, and counts them then.
 const FLOATS_FROM: usize = 8;
 
 /// NEW_FLOAT_EXT and its double.
 const FLOAT_BYTES: usize = 9;
-
-/// What is open now, and how many elements it has; nothing, if all is written.
-type Opened<'py> = Outcome<Option<(Pending<'py>, usize)>>;
 
 impl<'py> Writer<'_, 'py> {
     pub fn open(&mut self, item: &Bound<'py, PyAny>) -> Opened<'py> {

@@ -1,10 +1,14 @@
 //! Bytes to terms: the three functions, and what their options mean.
 
+use std::ops::Range;
+
+use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyTuple};
 
 use crate::bounds::Bounds;
+use crate::cursor::Cursor;
 use crate::reader::Reader;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
@@ -18,44 +22,41 @@ const WINDOW_GROWTH: usize = 8;
 type Any<'py> = Bound<'py, PyAny>;
 
 /// The options of a call as they were given; `None` is an option left out.
-struct Options<'py> {
-    binaries: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    atoms: Option<Any<'py>>,
-    copy_binaries: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+#[derive(Clone, Copy)]
+struct Options<'a, 'py> {
+    binaries: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    atoms: Option<&'a Any<'py>>,
+    copy_binaries: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 }
 
-impl<'py> Options<'py> {
-    /// The bounds, if native code has these options.
+impl<'py> Options<'_, 'py> {
+    /// The bounds, if they are not the default ones; it stops if native code does not have these options.
     #[inline]
-    fn bounds(&mut self, shared: &Shared, py: Python<'py>) -> Outcome<Bounds> {
-        let bytes = match &self.binaries {
+    fn own_bounds(&mut self, shared: &Shared, py: Python<'py>) -> Outcome<Option<Bounds>> {
+        let bytes = match self.binaries {
             Some(binaries) => binaries.eq(intern!(py, "bytes"))?,
             None => true,
         };
-        let copies = self.copy_binaries.as_ref().map_or(Ok(true), PyAnyMethods::is_truthy)?;
-        let named = self.none.as_ref().is_none_or(|none| none.get_type().is(&shared.atom));
+        let copies = self.copy_binaries.map_or(Ok(true), PyAnyMethods::is_truthy)?;
+        let named = self.none.is_none_or(|none| none.get_type().is(&shared.atom));
         if self.atoms.is_some() || !bytes || !copies || !named {
             return Err(Stop::Rerun);
         }
-        match self.limits.take_if(|limits| limits.is(&shared.default_limits)) {
-            Some(_) => Ok(shared.default_bounds),
-            None => {
-                self.limits.as_ref().map_or(Ok(shared.default_bounds), |limits| Ok(Bounds::read(limits)?))
-            }
-        }
+        self.limits = self.limits.filter(|limits| !limits.is(&shared.default_limits));
+        Ok(self.limits.map(Bounds::read).transpose()?)
     }
 
     /// The same options for the Python codec.
     fn keywords(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let keywords = PyDict::new(py);
         let given = [
-            ("binaries", &self.binaries),
-            ("none", &self.none),
-            ("atoms", &self.atoms),
-            ("copy_binaries", &self.copy_binaries),
-            ("limits", &self.limits),
+            ("binaries", self.binaries),
+            ("none", self.none),
+            ("atoms", self.atoms),
+            ("copy_binaries", self.copy_binaries),
+            ("limits", self.limits),
         ];
         for (name, value) in given {
             if let Some(value) = value {
@@ -72,13 +73,13 @@ impl<'py> Options<'py> {
 #[pyo3(
     text_signature = "(data, *, binaries='bytes', none=None, atoms=None, copy_binaries=True, limits=Limits())"
 )]
-pub fn decode<'py>(
-    data: &Any<'py>,
-    binaries: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    atoms: Option<Any<'py>>,
-    copy_binaries: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+pub fn decode<'a, 'py>(
+    data: &'a Any<'py>,
+    binaries: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    atoms: Option<&'a Any<'py>>,
+    copy_binaries: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 ) -> PyResult<Any<'py>> {
     let py = data.py();
     let shared = Shared::get(py)?;
@@ -88,23 +89,31 @@ pub fn decode<'py>(
     })
 }
 
-fn whole<'py>(shared: &'static Shared, data: &Any<'py>, options: &mut Options<'py>) -> Outcome<Any<'py>> {
-    let bounds = options.bounds(shared, data.py())?;
-    let copied;
-    let input = match data.cast::<PyBytes>() {
-        Ok(bytes) => bytes,
-        Err(_) => {
-            copied = copy(&view(data)?)?;
-            &copied
-        }
-    };
-    if input.as_bytes().len() > bounds.bytes {
+fn whole<'py>(shared: &'static Shared, data: &Any<'py>, options: &mut Options<'_, 'py>) -> Outcome<Any<'py>> {
+    let own_bounds = options.own_bounds(shared, data.py())?;
+    let bounds = own_bounds.as_ref().unwrap_or(&shared.default_bounds);
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return all_of(shared, bytes, 0..bytes.as_bytes().len(), bounds, options);
+    }
+    if let Some((bytes, range)) = bytes_behind(data)? {
+        return all_of(shared, &bytes, range, bounds, options);
+    }
+    let copied = copy(&view(data)?)?;
+    all_of(shared, &copied, 0..copied.as_bytes().len(), bounds, options)
+}
+
+fn all_of<'py>(
+    shared: &'static Shared,
+    bytes: &Bound<'py, PyBytes>,
+    range: Range<usize>,
+    bounds: &Bounds,
+    options: &Options<'_, 'py>,
+) -> Outcome<Any<'py>> {
+    if range.len() > bounds.bytes {
         return Err(Stop::Rerun);
     }
-    let mut reader = Reader::new(shared, input, bounds, options.limits.as_ref(), options.none.as_ref(), None);
-    skip_version(&mut reader)?;
-    let term = reader.read()?;
-    if reader.cursor.left() == 0 { Ok(term) } else { Err(Stop::Rerun) }
+    let (term, end) = read_in(shared, bytes, range.clone(), bounds, options, Form::Versioned)?;
+    if end == range.end { Ok(term) } else { Err(Stop::Rerun) }
 }
 
 /// Read the term that starts at `offset`, whatever follows it: the term, and the offset behind it.
@@ -112,14 +121,14 @@ fn whole<'py>(shared: &'static Shared, data: &Any<'py>, options: &mut Options<'p
 #[pyo3(signature = (data, offset=0, *, binaries=None, none=None, atoms=None, copy_binaries=None, limits=None))]
 #[pyo3(text_signature = "(data, offset=0, *, binaries='bytes', none=None, atoms=None, copy_binaries=True, \
                          limits=Limits())")]
-pub fn decode_prefix<'py>(
-    data: &Any<'py>,
+pub fn decode_prefix<'a, 'py>(
+    data: &'a Any<'py>,
     offset: isize,
-    binaries: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    atoms: Option<Any<'py>>,
-    copy_binaries: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+    binaries: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    atoms: Option<&'a Any<'py>>,
+    copy_binaries: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = data.py();
     let shared = Shared::get(py)?;
@@ -137,22 +146,22 @@ pub fn decode_prefix<'py>(
 #[pyo3(text_signature = "(data, offset=0, *, atom_refs=(), binaries='bytes', none=None, atoms=None, \
                          copy_binaries=True, limits=Limits())")]
 #[allow(clippy::too_many_arguments)] // They are those of the Python function.
-pub fn decode_bare<'py>(
-    data: &Any<'py>,
+pub fn decode_bare<'a, 'py>(
+    data: &'a Any<'py>,
     offset: isize,
-    atom_refs: Option<Any<'py>>,
-    binaries: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    atoms: Option<Any<'py>>,
-    copy_binaries: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+    atom_refs: Option<&'a Any<'py>>,
+    binaries: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    atoms: Option<&'a Any<'py>>,
+    copy_binaries: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 ) -> PyResult<Bound<'py, PyTuple>> {
     let py = data.py();
     let shared = Shared::get(py)?;
     let mut options = Options { binaries, none, atoms, copy_binaries, limits };
-    or_python(part(shared, data, offset, &mut options, Form::Bare(atom_refs.as_ref())), || {
+    or_python(part(shared, data, offset, &mut options, Form::Bare(atom_refs)), || {
         let keywords = options.keywords(py)?;
-        if let Some(atom_refs) = &atom_refs {
+        if let Some(atom_refs) = atom_refs {
             keywords.set_item("atom_refs", atom_refs)?;
         }
         let read = shared.decoder.bind(py).call_method("decode_bare", (data, offset), Some(&keywords))?;
@@ -173,18 +182,21 @@ fn part<'py>(
     shared: &'static Shared,
     data: &Any<'py>,
     offset: isize,
-    options: &mut Options<'py>,
+    options: &mut Options<'_, 'py>,
     form: Form<'_, 'py>,
 ) -> Outcome<Bound<'py, PyTuple>> {
     let py = data.py();
-    let bounds = options.bounds(shared, py)?;
+    let own_bounds = options.own_bounds(shared, py)?;
+    let bounds = own_bounds.as_ref().unwrap_or(&shared.default_bounds);
     let offset = usize::try_from(offset).map_err(|_| Stop::Rerun)?;
-    let (term, end) = match data.cast::<PyBytes>() {
-        Ok(bytes) => read_at(shared, bytes, offset, bounds, options, form)?,
-        Err(_) => {
-            let (term, size) = through_windows(shared, &view(data)?, offset, bounds, options, form)?;
-            (term, offset + size)
-        }
+    let (term, end) = if let Ok(bytes) = data.cast::<PyBytes>() {
+        read_in(shared, bytes, offset..bytes.as_bytes().len(), bounds, options, form)?
+    } else if let Some((bytes, Range { start, end })) = bytes_behind(data)? {
+        let first = start.checked_add(offset).ok_or(Stop::Rerun)?;
+        let (term, end) = read_in(shared, &bytes, first..end, bounds, options, form)?;
+        (term, end - start)
+    } else {
+        through_windows(shared, &view(data)?, offset, bounds, options, form)?
     };
     if matches!(form, Form::Versioned) && end - offset > bounds.bytes {
         return Err(Stop::Rerun);
@@ -192,13 +204,28 @@ fn part<'py>(
     Ok((term, end).into_pyobject(py)?)
 }
 
-/// The term at an offset of a buffer that may be long, and the number of its bytes.
+/// What a view shows, if that is a part of `bytes`, which can be read in place.
+fn bytes_behind<'py>(data: &Any<'py>) -> Outcome<Option<(Bound<'py, PyBytes>, Range<usize>)>> {
+    if !data.is_exact_instance_of::<PyMemoryView>() {
+        return Ok(None);
+    }
+    let Ok(bytes) = data.getattr(intern!(data.py(), "obj"))?.cast_into_exact::<PyBytes>() else {
+        return Ok(None);
+    };
+    let Ok(shown) = PyBuffer::<u8>::get(data) else { return Ok(None) };
+    let start = shown.buf_ptr().addr().wrapping_sub(bytes.as_bytes().as_ptr().addr());
+    let end = start.wrapping_add(shown.len_bytes());
+    // A view of every second byte, or of numbers, is another matter.
+    Ok((shown.is_c_contiguous() && end <= bytes.as_bytes().len()).then_some((bytes, start..end)))
+}
+
+/// The term at an offset of a buffer that may be long, and the offset behind it.
 fn through_windows<'py>(
     shared: &'static Shared,
     view: &Any<'py>,
     offset: usize,
-    bounds: Bounds,
-    options: &Options<'py>,
+    bounds: &Bounds,
+    options: &Options<'_, 'py>,
     form: Form<'_, 'py>,
 ) -> Outcome<(Any<'py>, usize)> {
     let py = view.py();
@@ -208,9 +235,9 @@ fn through_windows<'py>(
         let end = offset.saturating_add(size).min(whole);
         let slice = pyo3::types::PySlice::new(py, to_index(offset)?, to_index(end)?, 1);
         let window = copy(&view.get_item(slice)?)?;
-        match read_at(shared, &window, 0, bounds, options, form) {
+        match read_in(shared, &window, 0..window.as_bytes().len(), bounds, options, form) {
             Err(Stop::Rerun) if end < whole => size = size.saturating_mul(WINDOW_GROWTH),
-            outcome => return outcome,
+            outcome => return outcome.map(|(term, size)| (term, offset + size)),
         }
     }
 }
@@ -219,17 +246,19 @@ fn to_index(offset: usize) -> Outcome<isize> {
     isize::try_from(offset).map_err(|_| Stop::Rerun)
 }
 
-fn read_at<'py>(
+/// The term at the start of a range, and the offset behind it.
+fn read_in<'py>(
     shared: &'static Shared,
-    input: &Bound<'py, PyBytes>,
-    offset: usize,
-    bounds: Bounds,
-    options: &Options<'py>,
+    bytes: &Bound<'py, PyBytes>,
+    range: Range<usize>,
+    bounds: &Bounds,
+    options: &Options<'_, 'py>,
     form: Form<'_, 'py>,
 ) -> Outcome<(Any<'py>, usize)> {
     let refs = if let Form::Bare(refs) = form { refs } else { None };
-    let mut reader = Reader::new(shared, input, bounds, options.limits.as_ref(), options.none.as_ref(), refs);
-    reader.cursor.pos = offset;
+    let data = bytes.as_bytes().get(..range.end).ok_or(Stop::Rerun)?;
+    let cursor = Cursor { data, pos: range.start };
+    let mut reader = Reader::new(shared, bytes, cursor, bounds, options.limits, options.none, refs);
     if let Form::Versioned = form {
         skip_version(&mut reader)?;
     }

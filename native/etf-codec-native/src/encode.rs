@@ -1,7 +1,7 @@
 //! Terms to bytes: the three functions, and what their options mean.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 
 use crate::bounds::Bounds;
 use crate::output::Output;
@@ -12,35 +12,48 @@ use crate::writer::Writer;
 
 type Any<'py> = Bound<'py, PyAny>;
 
+/// The external form of a term that is worth a shorter way: larger ones take their time anyway.
+const SHORT_BYTES: usize = 256;
+
 /// The options of a call as they were given; `None` is an option left out.
-struct Options<'py> {
-    compressed: Option<Any<'py>>,
-    deterministic: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    legacy_identifiers: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+#[derive(Clone, Copy)]
+struct Options<'a, 'py> {
+    compressed: Option<&'a Any<'py>>,
+    deterministic: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    legacy_identifiers: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 }
 
-impl<'py> Options<'py> {
+impl<'py> Options<'_, 'py> {
     /// Whether native code has these options.
     #[inline]
     fn are_native(&self, shared: &Shared) -> bool {
-        let off = |option: &Option<Any<'py>>| option.as_ref().is_none_or(|option| option.is(&shared.no));
-        off(&self.compressed)
-            && off(&self.deterministic)
-            && off(&self.legacy_identifiers)
-            && self.none.as_ref().is_none_or(|none| none.get_type().is(&shared.atom))
+        let off = |option: Option<&Any<'py>>| option.is_none_or(|option| option.is(&shared.no));
+        off(self.compressed)
+            && off(self.deterministic)
+            && off(self.legacy_identifiers)
+            && self.none.is_none_or(|none| none.get_type().is(&shared.atom))
+    }
+
+    #[inline]
+    fn are_left_out(&self) -> bool {
+        self.compressed.is_none()
+            && self.deterministic.is_none()
+            && self.none.is_none()
+            && self.legacy_identifiers.is_none()
+            && self.limits.is_none()
     }
 
     /// The same options for the Python codec.
     fn keywords(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let keywords = PyDict::new(py);
         let given = [
-            ("compressed", &self.compressed),
-            ("deterministic", &self.deterministic),
-            ("none", &self.none),
-            ("legacy_identifiers", &self.legacy_identifiers),
-            ("limits", &self.limits),
+            ("compressed", self.compressed),
+            ("deterministic", self.deterministic),
+            ("none", self.none),
+            ("legacy_identifiers", self.legacy_identifiers),
+            ("limits", self.limits),
         ];
         for (name, value) in given {
             if let Some(value) = value {
@@ -55,18 +68,19 @@ impl<'py> Options<'py> {
 #[inline(always)]
 fn written<'a, 'py>(
     shared: &'static Shared,
-    options: &'a Options<'py>,
+    options: &Options<'a, 'py>,
     wires: Option<&'a Any<'py>>,
     py: Python<'py>,
-    write: impl FnOnce(&mut Writer<'a, 'py>) -> Outcome<()>,
+    write: impl FnOnce(&mut Writer<'_, 'py>) -> Outcome<()>,
     finish: impl FnOnce(&Output<'py>) -> PyResult<Any<'py>>,
 ) -> Outcome<Any<'py>> {
     if !options.are_native(shared) {
         return Err(Stop::Rerun);
     }
-    let limits = options.limits.as_ref().filter(|limits| !limits.is(&shared.default_limits));
-    let bounds = limits.map_or(Ok(shared.default_bounds), Bounds::read)?;
-    let mut writer = Writer::new(py, shared, bounds, limits, options.none.as_ref(), wires);
+    let limits = options.limits.filter(|limits| !limits.is(&shared.default_limits));
+    let own_bounds = limits.map(Bounds::read).transpose()?;
+    let bounds = own_bounds.as_ref().unwrap_or(&shared.default_bounds);
+    let mut writer = Writer::new(py, shared, bounds, limits, options.none, wires);
     write(&mut writer)?;
     if writer.out.len() > writer.bounds.bytes {
         return Err(Stop::Rerun);
@@ -74,11 +88,28 @@ fn written<'a, 'py>(
     Ok(finish(&writer.out)?)
 }
 
+/// A small integer or binary: to set up what larger terms need would take longer than to write it.
+#[inline]
+fn short<'py>(term: &Any<'py>) -> Option<Any<'py>> {
+    let py = term.py();
+    if let Ok(integer) = term.cast_exact::<PyInt>() {
+        let small = u8::try_from(integer.extract::<i64>().ok()?).ok()?;
+        return Some(PyBytes::new(py, &[tags::VERSION, tags::SMALL_INTEGER_EXT, small]).into_any());
+    }
+    let bytes = term.cast_exact::<PyBytes>().ok()?.as_bytes();
+    let mut wire = [0; SHORT_BYTES];
+    let end = bytes.len().checked_add(6).filter(|end| *end <= SHORT_BYTES)?;
+    wire[..2].copy_from_slice(&[tags::VERSION, tags::BINARY_EXT]);
+    wire[2..6].copy_from_slice(&u32::try_from(bytes.len()).ok()?.to_be_bytes());
+    wire[6..end].copy_from_slice(bytes);
+    Some(PyBytes::new(py, &wire[..end]).into_any())
+}
+
 /// The term behind its version byte.
 #[inline(always)]
 fn versioned<'py>(writer: &mut Writer<'_, 'py>, term: &Any<'py>) -> Outcome<()> {
     writer.out.byte(tags::VERSION);
-    writer.write(term.clone())
+    writer.write(term)
 }
 
 /// Write a term, as `term_to_binary/2` does. See the Python codec for the options and errors.
@@ -86,17 +117,22 @@ fn versioned<'py>(writer: &mut Writer<'_, 'py>, term: &Any<'py>) -> Outcome<()> 
 #[pyo3(signature = (term, *, compressed=None, deterministic=None, none=None, legacy_identifiers=None, limits=None))]
 #[pyo3(text_signature = "(term, *, compressed=False, deterministic=False, none=None, \
                          legacy_identifiers=False, limits=Limits())")]
-pub fn encode<'py>(
-    term: &Any<'py>,
-    compressed: Option<Any<'py>>,
-    deterministic: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    legacy_identifiers: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+pub fn encode<'a, 'py>(
+    term: &'a Any<'py>,
+    compressed: Option<&'a Any<'py>>,
+    deterministic: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    legacy_identifiers: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 ) -> PyResult<Any<'py>> {
     let py = term.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed, deterministic, none, legacy_identifiers, limits };
+    if options.are_left_out()
+        && let Some(short) = short(term)
+    {
+        return Ok(short);
+    }
     let written = written(shared, &options, None, py, |writer| versioned(writer, term), |out| out.joined(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode", (term,), Some(&options.keywords(py)?))
@@ -108,13 +144,13 @@ pub fn encode<'py>(
 #[pyo3(signature = (term, *, compressed=None, deterministic=None, none=None, legacy_identifiers=None, limits=None))]
 #[pyo3(text_signature = "(term, *, compressed=False, deterministic=False, none=None, \
                          legacy_identifiers=False, limits=Limits())")]
-pub fn encode_parts<'py>(
-    term: &Any<'py>,
-    compressed: Option<Any<'py>>,
-    deterministic: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    legacy_identifiers: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+pub fn encode_parts<'a, 'py>(
+    term: &'a Any<'py>,
+    compressed: Option<&'a Any<'py>>,
+    deterministic: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    legacy_identifiers: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 ) -> PyResult<Any<'py>> {
     let py = term.py();
     let shared = Shared::get(py)?;
@@ -129,12 +165,12 @@ pub fn encode_parts<'py>(
 #[pyfunction]
 #[pyo3(signature = (terms, atom_refs, *, none=None, legacy_identifiers=None, limits=None))]
 #[pyo3(text_signature = "(terms, atom_refs, *, none=None, legacy_identifiers=False, limits=Limits())")]
-pub fn encode_bare<'py>(
-    terms: &Any<'py>,
-    atom_refs: Option<Any<'py>>,
-    none: Option<Any<'py>>,
-    legacy_identifiers: Option<Any<'py>>,
-    limits: Option<Any<'py>>,
+pub fn encode_bare<'a, 'py>(
+    terms: &'a Any<'py>,
+    atom_refs: Option<&'a Any<'py>>,
+    none: Option<&'a Any<'py>>,
+    legacy_identifiers: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
 ) -> PyResult<Any<'py>> {
     let py = terms.py();
     let shared = Shared::get(py)?;
@@ -146,10 +182,10 @@ pub fn encode_bare<'py>(
             terms.try_iter()?.collect::<PyResult<Vec<_>>>().and_then(|terms| PyTuple::new(py, terms))?
         }
     };
-    let write = |writer: &mut Writer<'_, 'py>| terms.iter().try_for_each(|term| writer.write(term));
-    let written = written(shared, &options, atom_refs.as_ref(), py, write, |out| out.parts(py));
+    let write = |writer: &mut Writer<'_, 'py>| terms.iter().try_for_each(|term| writer.write(&term));
+    let written = written(shared, &options, atom_refs, py, write, |out| out.parts(py));
     or_python(written, || {
         let keywords = options.keywords(py)?;
-        shared.encoder.bind(py).call_method("encode_bare", (&terms, &atom_refs), Some(&keywords))
+        shared.encoder.bind(py).call_method("encode_bare", (&terms, atom_refs), Some(&keywords))
     })
 }

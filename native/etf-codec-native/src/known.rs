@@ -4,11 +4,12 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::hash::{BuildHasher, Hash};
+use std::sync::{LazyLock, Mutex, MutexGuard, TryLockError};
 
 use foldhash::fast::RandomState;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 /// As many as the Python codec keeps. When full, it starts anew.
 const MAX_CACHED: usize = 4096;
@@ -42,28 +43,83 @@ pub type Address = usize;
 /// The node, by the address of its atom, and the three fields of NEW_PID_EXT as they are on the wire.
 pub type PidKey = (Address, [u8; 12]);
 
+/// As long as the names of fields are. What is longer is likely to be data.
+const MAX_KEY_BYTES: usize = 64;
+const KEY_SLOTS: usize = 1024;
+
+/// Binaries that were map keys: messages of one kind have the same keys. Each has one place it can be in, so
+/// that keys which never come again cost nothing to forget.
+pub struct Keys {
+    hasher: RandomState,
+    slots: Vec<Option<(Box<[u8]>, Py<PyBytes>)>>,
+}
+
+impl Keys {
+    fn new() -> Self {
+        Keys { hasher: RandomState::default(), slots: Vec::new() }
+    }
+
+    #[inline]
+    pub fn get<'py>(&mut self, py: Python<'py>, text: &[u8]) -> Bound<'py, PyBytes> {
+        if text.len() > MAX_KEY_BYTES {
+            return PyBytes::new(py, text);
+        }
+        if self.slots.is_empty() {
+            self.slots.resize_with(KEY_SLOTS, || None);
+        }
+        let slot = &mut self.slots[self.hasher.hash_one(text) as usize % KEY_SLOTS];
+        match slot {
+            Some((known, key)) if **known == *text => key.bind(py).clone(),
+            _ => {
+                let key = PyBytes::new(py, text);
+                *slot = Some((text.into(), key.clone().unbind()));
+                key
+            }
+        }
+    }
+}
+
+/// The atom of a node, and the external form of that.
+pub struct Node {
+    pub atom: Py<PyAny>,
+    pub wire: Box<[u8]>,
+}
+
 pub struct Known {
+    /// Binaries in key position.
+    pub keys: Keys,
     /// Atoms, and the booleans, by their UTF-8 text.
     pub atoms: Cache<Box<[u8]>, Py<PyAny>>,
     /// Pids, with the atom of their node.
     pub pids: Cache<PidKey, (Py<PyAny>, Py<PyAny>)>,
     /// The external form of atoms and pids.
     pub wires: Cache<Address, (Py<PyAny>, Box<[u8]>)>,
-    /// The atoms of node names, by the address of the `str`.
-    pub nodes: Cache<Address, (Py<PyAny>, Py<PyAny>)>,
+    /// Nodes of identifiers, by the address of the name.
+    pub nodes: Cache<Address, (Py<PyAny>, Node)>,
 }
 
 impl Known {
     fn new() -> Self {
-        Known { atoms: Cache::new(), pids: Cache::new(), wires: Cache::new(), nodes: Cache::new() }
+        Known {
+            keys: Keys::new(),
+            atoms: Cache::new(),
+            pids: Cache::new(),
+            wires: Cache::new(),
+            nodes: Cache::new(),
+        }
     }
 }
 
-static IDLE: Mutex<Option<Box<Known>>> = Mutex::new(None);
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(|| Mutex::new(Known::new()));
 
-/// `Known` for the time of one call. It is taken out of its place and put back after: while Python code runs
-/// in the middle of a call, another thread may start a call of its own, and then starts with nothing known.
-pub struct Lease(Option<Box<Known>>);
+enum Held {
+    Shared(MutexGuard<'static, Known>),
+    Own(Box<Known>),
+}
+
+/// `Known` for the time of one call. While Python code runs in the middle of a call, another thread may start
+/// a call of its own: that one does not wait, and starts with nothing known.
+pub struct Lease(Option<Held>);
 
 impl Lease {
     /// Nothing is taken before it is needed.
@@ -71,22 +127,20 @@ impl Lease {
         Lease(None)
     }
 
-    fn take() -> Box<Known> {
-        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).take();
-        idle.unwrap_or_else(|| Box::new(Known::new()))
+    fn take() -> Held {
+        match KNOWN.try_lock() {
+            Ok(known) => Held::Shared(known),
+            // A cache that a panic left behind has whole entries, or lacks some.
+            Err(TryLockError::Poisoned(poisoned)) => Held::Shared(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Held::Own(Box::new(Known::new())),
+        }
     }
 
     #[inline]
     pub fn known(&mut self) -> &mut Known {
-        self.0.get_or_insert_with(Lease::take)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(known) = self.0.take() {
-            // What was there is dropped after the lock is free: its destructors may run Python code.
-            let _other = IDLE.lock().unwrap_or_else(PoisonError::into_inner).replace(known);
+        match self.0.get_or_insert_with(Lease::take) {
+            Held::Shared(known) => known,
+            Held::Own(known) => known,
         }
     }
 }

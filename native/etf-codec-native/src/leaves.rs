@@ -16,13 +16,19 @@ const MAX_ATOM_CHARACTERS: usize = 255;
 impl<'py> Reader<'_, 'py> {
     /// The leaf of this tag, if it is one that is read here; the cursor stands behind the tag.
     #[inline(always)]
-    pub fn leaf(&mut self, tag: u8) -> Outcome<Option<Bound<'py, PyAny>>> {
+    pub fn leaf(&mut self, tag: u8, is_key: bool) -> Outcome<Option<Bound<'py, PyAny>>> {
         let value = match tag {
             tags::SMALL_INTEGER_EXT => PyInt::new(self.py, self.cursor.u8()?).into_any(),
             tags::INTEGER_EXT => PyInt::new(self.py, i32::from_be_bytes(self.cursor.array()?)).into_any(),
             tags::BINARY_EXT => {
                 let size = self.cursor.size()?;
-                PyBytes::new(self.py, self.cursor.take(size)?).into_any()
+                let bytes = self.cursor.take(size)?;
+                if is_key {
+                    self.known.known().keys.get(self.py, bytes)
+                } else {
+                    PyBytes::new(self.py, bytes)
+                }
+                .into_any()
             }
             tags::SMALL_ATOM_UTF8_EXT
             | tags::SMALL_ATOM_EXT

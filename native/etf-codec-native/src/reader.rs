@@ -10,6 +10,10 @@ use crate::shared::Shared;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
 
+/// Room for the elements, and for the depth, of most messages: to grow takes longer than to read one.
+const FEW_VALUES: usize = 64;
+const FEW_FRAMES: usize = 8;
+
 /// What a container is made into when its elements are there.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -33,14 +37,22 @@ struct Frame {
     left: usize,
 }
 
+impl Frame {
+    /// Whether the element just begun, which `left` no longer counts, is the key of a map.
+    #[inline(always)]
+    fn is_at_key(&self) -> bool {
+        matches!(self.kind, Kind::Map) && self.left % 2 == 1
+    }
+}
+
 /// The options of one call, and the state of reading one term.
 pub struct Reader<'a, 'py> {
     pub py: Python<'py>,
     pub shared: &'static Shared,
-    /// The input as Python's readers want it, the same bytes as those of the cursor.
+    /// The input as Python's readers want it: the bytes of the cursor, and maybe more behind them.
     pub object: &'a Bound<'py, PyBytes>,
     pub cursor: Cursor<'a>,
-    pub bounds: Bounds,
+    pub bounds: &'a Bounds,
     pub limits: Option<&'a Bound<'py, PyAny>>,
     pub none: Option<&'a Bound<'py, PyAny>>,
     pub refs: Option<&'a Bound<'py, PyAny>>,
@@ -54,7 +66,8 @@ impl<'a, 'py> Reader<'a, 'py> {
     pub fn new(
         shared: &'static Shared,
         object: &'a Bound<'py, PyBytes>,
-        bounds: Bounds,
+        cursor: Cursor<'a>,
+        bounds: &'a Bounds,
         limits: Option<&'a Bound<'py, PyAny>>,
         none: Option<&'a Bound<'py, PyAny>>,
         refs: Option<&'a Bound<'py, PyAny>>,
@@ -63,7 +76,7 @@ impl<'a, 'py> Reader<'a, 'py> {
             py: object.py(),
             shared,
             object,
-            cursor: Cursor { data: object.as_bytes(), pos: 0 },
+            cursor,
             bounds,
             limits,
             none,
@@ -76,14 +89,19 @@ impl<'a, 'py> Reader<'a, 'py> {
 
     /// The term at the cursor, which then stands behind it.
     pub fn read(&mut self) -> Outcome<Bound<'py, PyAny>> {
-        let mut frames: Vec<Frame> = Vec::new();
+        let start = self.cursor;
+        if let Some(leaf) = self.only_leaf()? {
+            return Ok(leaf);
+        }
+        self.cursor = start;
+        let mut frames: Vec<Frame> = Vec::with_capacity(FEW_FRAMES);
         let mut frame = Frame { kind: Kind::Whole, start: self.cursor.pos, base: 0, left: 1 };
         loop {
             while frame.left > 0 {
                 frame.left -= 1;
                 let start = self.cursor.pos;
                 let tag = self.cursor.u8()?;
-                if let Some(leaf) = self.leaf(tag)? {
+                if let Some(leaf) = self.leaf(tag, frame.is_at_key())? {
                     self.values.push(leaf);
                 } else if let Some(opened) = self.open(tag, start, frames.len())? {
                     frames.push(frame);
@@ -108,6 +126,13 @@ impl<'a, 'py> Reader<'a, 'py> {
             self.values.push(made);
             frame = frames.pop().ok_or(Stop::Rerun)?;
         }
+    }
+
+    /// The term, if it is a leaf: what follows would take longer to set up than to do.
+    #[inline(never)]
+    fn only_leaf(&mut self) -> Outcome<Option<Bound<'py, PyAny>>> {
+        let tag = self.cursor.u8()?;
+        self.leaf(tag, false)
     }
 
     /// A container whose elements follow, if the tag is that of one.
@@ -135,6 +160,9 @@ impl<'a, 'py> Reader<'a, 'py> {
             return Err(Stop::Rerun);
         }
         self.budget -= count;
+        if self.values.capacity() == 0 {
+            self.values.reserve(FEW_VALUES);
+        }
         Ok(Some(Frame { kind, start, base: self.values.len(), left: count }))
     }
 

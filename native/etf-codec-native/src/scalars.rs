@@ -5,6 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
+use crate::known::Node;
 use crate::output::LARGE_BYTES;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
@@ -129,11 +130,17 @@ impl<'py> Writer<'_, 'py> {
         let name = item.getattr(intern!(self.py, "node"))?;
         let address = name.as_ptr().addr();
         let atom = match self.known.known().nodes.get(&address) {
-            Some((_, atom)) => atom.bind(self.py).clone(),
+            Some((_, node)) if self.wires.is_none() => {
+                self.out.bytes.extend_from_slice(&node.wire);
+                return Ok(());
+            }
+            Some((_, node)) => node.atom.bind(self.py).clone(),
             None => {
                 let atom = self.shared.atom.bind(self.py).call1((&name,))?;
-                let entry = (name.unbind(), atom.clone().unbind());
-                self.known.known().nodes.insert(address, entry);
+                let wire = atom.getattr(intern!(self.py, "wire"))?;
+                let wire = wire.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes().into();
+                let node = Node { atom: atom.clone().unbind(), wire };
+                self.known.known().nodes.insert(address, (name.unbind(), node));
                 atom
             }
         };
@@ -175,7 +182,7 @@ impl<'py> Writer<'_, 'py> {
         self.node(item)?;
         let creation = self.word(&item.getattr(intern!(self.py, "creation"))?)?;
         self.out.bytes.extend_from_slice(&creation);
-        for id in ids {
+        for id in ids.iter_borrowed() {
             let word = self.word(&id)?;
             self.out.bytes.extend_from_slice(&word);
         }

@@ -12,6 +12,12 @@ use crate::shared::Shared;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
 
+/// Room for the depth of most messages.
+const FEW_FRAMES: usize = 8;
+
+/// What is open now, and how many elements it has; nothing, if all is written.
+pub type Opened<'py> = Outcome<Option<(Pending<'py>, usize)>>;
+
 /// The elements of an open container that are still to be written.
 pub enum Pending<'py> {
     Tuple(Bound<'py, PyTuple>, usize, usize),
@@ -24,7 +30,7 @@ pub enum Pending<'py> {
 pub struct Writer<'a, 'py> {
     pub py: Python<'py>,
     pub shared: &'static Shared,
-    pub bounds: Bounds,
+    pub bounds: &'a Bounds,
     pub limits: Option<&'a Bound<'py, PyAny>>,
     pub none: Option<&'a Bound<'py, PyAny>>,
     pub wires: Option<&'a Bound<'py, PyAny>>,
@@ -38,7 +44,7 @@ impl<'a, 'py> Writer<'a, 'py> {
     pub fn new(
         py: Python<'py>,
         shared: &'static Shared,
-        bounds: Bounds,
+        bounds: &'a Bounds,
         limits: Option<&'a Bound<'py, PyAny>>,
         none: Option<&'a Bound<'py, PyAny>>,
         wires: Option<&'a Bound<'py, PyAny>>,
@@ -48,40 +54,38 @@ impl<'a, 'py> Writer<'a, 'py> {
     }
 
     /// Write a term after what is there.
-    pub fn write(&mut self, term: Bound<'py, PyAny>) -> Outcome<()> {
+    pub fn write(&mut self, term: &Bound<'py, PyAny>) -> Outcome<()> {
         self.budget = self.bounds.elements;
-        let mut frames: Vec<Pending<'py>> = Vec::new();
-        let mut item = term;
+        if self.leaf(term)? {
+            return Ok(());
+        }
+        let mut frames: Vec<Pending<'py>> = Vec::with_capacity(FEW_FRAMES);
+        let mut opened = self.open(term)?;
         loop {
-            if !self.leaf(&item)? {
-                if let Some((pending, count)) = self.open(&item)? {
-                    if count > self.budget || frames.len() >= self.bounds.depth {
-                        return Err(Stop::Rerun);
-                    }
-                    self.budget -= count;
-                    frames.push(pending);
+            if let Some((pending, count)) = opened {
+                if count > self.budget || frames.len() >= self.bounds.depth {
+                    return Err(Stop::Rerun);
                 }
+                self.budget -= count;
+                frames.push(pending);
+            } else {
+                frames.pop();
             }
-            item = loop {
-                let Some(frame) = frames.last_mut() else { return Ok(()) };
-                match self.next(frame)? {
-                    Some(next) => break next,
-                    None => frames.pop(),
-                };
-            };
+            let Some(frame) = frames.last_mut() else { return Ok(()) };
+            opened = self.proceed(frame)?;
         }
     }
 
-    /// The next element to write, leaves of a tuple or list aside: these are written on the way.
+    /// Write elements up to the next container that has some; none if there is no such container.
     #[inline]
-    fn next(&mut self, frame: &mut Pending<'py>) -> Outcome<Option<Bound<'py, PyAny>>> {
+    fn proceed(&mut self, frame: &mut Pending<'py>) -> Opened<'py> {
         match frame {
             Pending::Tuple(items, index, count) => {
                 while *index < *count {
                     let item = items.get_borrowed_item(*index)?;
                     *index += 1;
-                    if !self.leaf(&item)? {
-                        return Ok(Some(item.to_owned()));
+                    if let Some(opened) = self.element(&item)? {
+                        return Ok(Some(opened));
                     }
                 }
             }
@@ -89,20 +93,25 @@ impl<'a, 'py> Writer<'a, 'py> {
                 while *index < *count {
                     let item = items.get_item(*index)?;
                     *index += 1;
-                    if !self.leaf(&item)? {
-                        return Ok(Some(item));
+                    if let Some(opened) = self.element(&item)? {
+                        return Ok(Some(opened));
                     }
                 }
                 self.out.byte(tags::NIL_EXT);
             }
             Pending::Items(items) => {
                 for item in items {
-                    if !self.leaf(&item)? {
-                        return Ok(Some(item));
+                    if let Some(opened) = self.element(&item)? {
+                        return Ok(Some(opened));
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    #[inline(always)]
+    fn element(&mut self, item: &Bound<'py, PyAny>) -> Opened<'py> {
+        if self.leaf(item)? { Ok(None) } else { self.open(item) }
     }
 }
