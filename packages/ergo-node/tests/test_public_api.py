@@ -6,6 +6,9 @@ PUBLIC = [
     "CannotStart",
     "CookieMismatch",
     "Epmd",
+    "ErlangError",
+    "ErlangExit",
+    "ErlangThrow",
     "HandshakeRefused",
     "Listen",
     "NameInUse",
@@ -16,7 +19,9 @@ PUBLIC = [
     "NodeMonitor",
     "NodeUp",
     "NotConnected",
+    "Registry",
     "RemoteName",
+    "RpcError",
 ]
 
 
@@ -36,7 +41,7 @@ def test_every_error_is_a_node_error() -> None:
     errors = [
         each for each in vars(ergo_node).values() if isinstance(each, type) and issubclass(each, Exception)
     ]
-    assert len(errors) == 7
+    assert len(errors) == 11
     assert all(issubclass(each, ergo_node.NodeError) for each in errors)
     assert issubclass(ergo_node.BadName, ValueError)
     assert issubclass(ergo_node.NameInUse, ergo_node.CannotStart)

@@ -2,7 +2,7 @@
 
 import erldist_proto as dist
 import pytest
-from ergo_node._translate import FLAGS, FROM_WIRE, TO_WIRE, FromWire
+from ergo_node._translate import FLAGS, FROM_WIRE, TO_WIRE, FromWire, NotSupported
 from erldist_proto import ControlMessage, DistFlags
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import (
@@ -16,6 +16,8 @@ from otp_behaviors import (
     MonitorSignal,
     RemoteName,
     Signal,
+    SpawnReplySignal,
+    SpawnSignal,
     UnlinkAckSignal,
     UnlinkSignal,
 )
@@ -24,6 +26,7 @@ US, PEER = "us@host", "peer@host"
 A, B = Pid(PEER, 1, 0, 7), Pid(US, 2, 0, 8)
 REF = Reference(PEER, 7, (1, 2, 3))
 OURS = Reference(US, 8, (4, 5, 6))
+MFA, LINK = (Atom("m"), Atom("f"), 1), Atom("link")
 REG, TOKEN, WHY, HELLO = Atom("reg"), Atom("token"), Atom("why"), [Atom("hello"), 1]
 OTP_22 = FLAGS & ~(DistFlags.ALIAS | DistFlags.ALTACT_SIG | DistFlags.UNLINK_ID | DistFlags.V4_NC)
 
@@ -66,6 +69,11 @@ RECEIVED: list[tuple[ControlMessage, Term, Signal | None]] = [
     (dist.AltactSigSend(0, A, OURS), HELLO, AliasSignal(A, OURS, HELLO)),
     (dist.AltactSigSend(dist.ALTACT_EXIT, A, B), WHY, ExitSignal(A, B, WHY, linked=False)),
     (dist.AltactSigSend(dist.ALTACT_EXIT | dist.ALTACT_NAME, A, REG), WHY, None),
+    (dist.SpawnRequest(REF, A, A, MFA, [LINK]), [1], SpawnSignal(A, US, REF, A, MFA, [LINK], [1])),
+    (dist.SpawnRequestTt(REF, A, A, MFA, [], TOKEN), [1], SpawnSignal(A, US, REF, A, MFA, [], [1])),
+    (dist.SpawnReply(OURS, B, 0, REG), None, SpawnReplySignal(B, OURS, False, False, REG)),
+    (dist.SpawnReply(OURS, B, 1, A), None, SpawnReplySignal(B, OURS, True, False, A)),
+    (dist.SpawnReplyTt(OURS, B, 2, A, TOKEN), None, SpawnReplySignal(B, OURS, False, True, A)),
 ]
 
 SENT: list[tuple[Signal, DistFlags, ControlMessage, Term]] = [
@@ -92,6 +100,9 @@ SENT: list[tuple[Signal, DistFlags, ControlMessage, Term]] = [
         WHY,
     ),
     (GroupLeaderSignal(None, B, A), FLAGS, dist.GroupLeader(A, B), None),
+    (SpawnSignal(A, US, REF, A, MFA, [LINK], [1]), FLAGS, dist.SpawnRequest(REF, A, A, MFA, [LINK]), [1]),
+    (SpawnReplySignal(B, OURS, True, True, A), FLAGS, dist.SpawnReply(OURS, B, 3, A), None),
+    (SpawnReplySignal(B, OURS, False, False, REG), FLAGS, dist.SpawnReply(OURS, B, 0, REG), None),
 ]
 
 
@@ -121,8 +132,10 @@ def test_every_row_is_tested() -> None:
     assert {type(signal) for signal, _, _, _ in SENT} == TO_WIRE.keys()
 
 
-def test_spawn_requests_are_not_offered() -> None:
-    request = dist.SpawnRequest(REF, A, A, (Atom("m"), Atom("f"), 0), [])
-    assert FromWire(US, PEER).signal(request, []) is None
-    assert DistFlags.SPAWN not in FLAGS
-    assert not dist.MANDATORY_26 & ~FLAGS
+def test_a_peer_without_spawn_requests() -> None:
+    with pytest.raises(NotSupported, match="us@host takes no spawn requests"):
+        TO_WIRE[SpawnSignal](SpawnSignal(A, US, REF, A, MFA, [], []), FLAGS & ~DistFlags.SPAWN)
+
+
+def test_all_that_erldist_proto_can_do_is_offered() -> None:
+    assert FLAGS == dist.DEFAULT_FLAGS

@@ -186,9 +186,9 @@ def test_an_abandoned_request_gets_no_link_and_no_monitor(kernel: Kernel, asker:
 
 def test_a_request_that_cannot_be_sent(kernel: Kernel, asker: Asker) -> None:
     signal = asker.ask(MONITOR)
-    kernel.spawns.refuse(signal, ExitError(Atom("badarg")))
+    assert kernel.spawns.refuse(signal, ExitError(Atom("badarg")))
     assert asker.told == [Atom("badarg")]
-    kernel.spawns.refuse(signal, ExitError(Atom("badarg")))
+    assert not kernel.spawns.refuse(signal, ExitError(Atom("badarg")))
     assert len(asker.told) == 1
 
 

@@ -10,6 +10,7 @@ Processes and behaviors come from `otp_behaviors`, terms from `etf_codec`.
 from otp_behaviors import RemoteName
 
 from ergo_node._config import Epmd, Listen
+from ergo_node._erpc import ErlangError, ErlangExit, ErlangThrow, RpcError
 from ergo_node._errors import (
     BadName,
     CannotStart,
@@ -21,6 +22,7 @@ from ergo_node._errors import (
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._node import Node
+from ergo_node._registry import Registry
 
 __version__ = "0.1.0"
 
@@ -29,6 +31,9 @@ __all__ = [
     "CannotStart",
     "CookieMismatch",
     "Epmd",
+    "ErlangError",
+    "ErlangExit",
+    "ErlangThrow",
     "HandshakeRefused",
     "Listen",
     "NameInUse",
@@ -39,7 +44,9 @@ __all__ = [
     "NodeMonitor",
     "NodeUp",
     "NotConnected",
+    "Registry",
     "RemoteName",
+    "RpcError",
 ]
 
 for _public in [globals()[name] for name in __all__]:

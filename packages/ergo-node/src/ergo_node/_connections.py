@@ -161,14 +161,14 @@ class Connections:
 
     def _send(self, up: Up, signal: Signal) -> None:
         connection = up.transport.connection
-        message, payload = TO_WIRE[type(signal)](signal, connection.flags)
         try:
+            message, payload = TO_WIRE[type(signal)](signal, connection.flags)
             connection.send(message, payload)
         except EtfError as error:
             if isinstance(signal, ExitSignal | DownSignal):
                 # Who links or watches must hear of the end, if not of a reason made of Python objects.
-                reason = (Atom("no_external_form"), str(error).encode())
-                connection.send(message, reason)
+                message, _ = TO_WIRE[type(signal)](signal, connection.flags)
+                connection.send(message, (Atom("no_external_form"), str(error).encode()))
             else:
                 self._owner.refuse(signal, error)
 

@@ -19,9 +19,9 @@ from otp_behaviors import (
     Kernel,
     NoConnection,
     RemoteName,
-    Runtime,
     ServerRef,
     Signal,
+    SpawnSignal,
     Supervisor,
     destination,
     undeliverable,
@@ -34,6 +34,10 @@ from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
+from ergo_node._registry import Registry
+from ergo_node._rex import NAME as REX
+from ergo_node._rex import Rex
+from ergo_node._rpc import OK, RpcRuntime
 from ergo_node._translate import FLAGS
 
 logger: Final = logging.getLogger("ergo_node")
@@ -45,7 +49,7 @@ DEFAULT_LISTEN: Final = Listen()
 Kind = Literal["visible", "hidden", "all"]
 
 
-class Node(Runtime):
+class Node(RpcRuntime):
     """An Erlang node. Use it as `async with`; leaving it stops its processes and closes its connections.
 
     Args:
@@ -58,6 +62,8 @@ class Node(Runtime):
         resolver: `async def resolver(name)`, asked for nodes without a route before EPMD is; returns host and
             port, or None.
         none: the atom that stands for Python's None in terms, e.g. `Atom("nil")` among Elixir nodes.
+        rpc: the functions that other nodes may run, shared with other nodes of the program; `provide` adds to
+            it. None begins with none at all.
         tick_time: seconds, as `net_ticktime`: a node that is silent for longer is taken for lost.
         shutdown: seconds each process gets to stop when the node is left.
 
@@ -77,6 +83,7 @@ class Node(Runtime):
         routes: Mapping[str, tuple[str, int]] | None = None,
         resolver: Resolver | None = None,
         none: Atom | None = None,
+        rpc: Registry | None = None,
         tick_time: float = NET_TICK_TIME,
         shutdown: float = SHUTDOWN_GRACE,
     ) -> None:
@@ -88,7 +95,9 @@ class Node(Runtime):
             self._cookie = read_cookie() if cookie is None else checked(cookie)
         except ValueError as error:
             raise CannotStart(str(error)) from error
-        super().__init__(Kernel(name, now=monotonic(), seed=randbits(64)), shutdown=shutdown)
+        kernel = Kernel(name, now=monotonic(), seed=randbits(64))
+        nothing = OK if none is None else None
+        super().__init__(kernel, shutdown=shutdown, functions=rpc, nothing=nothing)
         self._cookies: dict[str, str] = {}
         self._hidden = hidden
         self._epmd = epmd
@@ -136,7 +145,8 @@ class Node(Runtime):
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
         # Supervised, for any peer may send it an exit signal.
-        await self.start(Supervisor(Child(NetKernel, name=NAME), intensity=10, name="net_sup"))
+        children = [Child(NetKernel, name=NAME), Child(Rex, self, name=REX)]
+        await self.start(Supervisor(*children, intensity=10, name="net_sup"))
         listener, self._listener = self._listener, None
         assert listener is not None
         tasks.start_soon(self._until_left, self._accept, listener)
@@ -269,8 +279,11 @@ class Node(Runtime):
         try:
             return await super().call(to, request, timeout)
         except NoConnection as error:
-            failure = self._failures.get(self.kernel.resolve(to).node)
-            raise NoConnection(error.reason, f"{error}: {failure}" if failure else str(error)) from None
+            raise self._unreachable(error, self.kernel.resolve(to).node) from None
+
+    def _unreachable(self, error: NoConnection, node: str) -> NoConnection:
+        failure = self._failures.get(node)
+        return NoConnection(error.reason, f"{error}: {failure}" if failure else str(error))
 
     async def cast(self, to: ServerRef, message: Term) -> None:
         """Send a cast to a server here or on another node.
@@ -316,6 +329,8 @@ class Node(Runtime):
 
     def refuse(self, signal: Signal, error: Exception) -> None:
         """A signal has no external form: its sender learns it, as an error or as its end."""
+        if isinstance(signal, SpawnSignal) and self.kernel.spawns.refuse(signal, error):
+            return
         if not undeliverable(self.kernel, signal, error):
             self._refused = error
 

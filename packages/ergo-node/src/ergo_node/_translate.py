@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import erldist_proto as dist
 from erldist_proto import ControlMessage, DistFlags
-from etf_codec import Atom, Pid, Reference, Term
+from etf_codec import Atom, EtfError, Pid, Reference, Term
 from otp_behaviors import (
     AliasSignal,
     DemonitorSignal,
@@ -22,11 +22,17 @@ from otp_behaviors import (
     MonitorSignal,
     RemoteName,
     Signal,
+    SpawnReplySignal,
+    SpawnSignal,
     UnlinkAckSignal,
     UnlinkSignal,
 )
 
 Wired = tuple[ControlMessage, Term]
+
+
+class NotSupported(EtfError):
+    """The peer has no form for a signal: it lacks the capability flag."""
 
 
 def _named(to: Pid | RemoteName) -> Pid | Atom:
@@ -50,6 +56,18 @@ def _exit(signal: ExitSignal, flags: DistFlags) -> Wired:
     return kind(signal.sender, signal.to), signal.reason
 
 
+def _spawn(signal: SpawnSignal, flags: DistFlags) -> Wired:
+    if DistFlags.SPAWN not in flags:
+        raise NotSupported(f"{signal.node} takes no spawn requests")
+    request = dist.SpawnRequest(signal.ref, signal.sender, signal.group_leader, signal.mfa, signal.options)
+    return request, signal.args
+
+
+def _spawn_reply(signal: SpawnReplySignal, flags: DistFlags) -> Wired:
+    reply_flags = signal.linked | signal.monitored << 1
+    return dist.SpawnReply(signal.ref, signal.to, reply_flags, signal.result), None
+
+
 TO_WIRE: Final[dict[type[Signal], Callable[[Any, DistFlags], Wired]]] = {
     MessageSignal: _message,
     AliasSignal: _alias,
@@ -61,6 +79,8 @@ TO_WIRE: Final[dict[type[Signal], Callable[[Any, DistFlags], Wired]]] = {
     DemonitorSignal: lambda s, _: (dist.DemonitorP(s.sender, _named(s.to), s.ref), None),
     DownSignal: lambda s, _: (dist.PayloadMonitorPExit(_named(s.sender), s.to, s.ref), s.reason),
     GroupLeaderSignal: lambda s, _: (dist.GroupLeader(s.leader, s.to), None),
+    SpawnSignal: _spawn,
+    SpawnReplySignal: _spawn_reply,
 }
 
 
@@ -148,6 +168,12 @@ class FromWire:
     def _group_leader(self, m: dist.GroupLeader, payload: Term) -> Signal:
         return GroupLeaderSignal(None, m.to_pid, m.from_pid)
 
+    def _spawn(self, m: dist.SpawnRequest, payload: Term) -> Signal:
+        return SpawnSignal(m.from_pid, self._node, m.ref, m.group_leader, m.mfa, m.options, payload)
+
+    def _spawn_reply(self, m: dist.SpawnReply, payload: Term) -> Signal:
+        return SpawnReplySignal(m.to_pid, m.ref, bool(m.flags & 1), bool(m.flags & 2), m.result)
+
 
 FROM_WIRE: Final[dict[type[ControlMessage], Callable[[FromWire, Any, Term], Signal | None]]] = {
     dist.Link: FromWire._link,
@@ -176,8 +202,11 @@ FROM_WIRE: Final[dict[type[ControlMessage], Callable[[FromWire, Any, Term], Sign
     dist.UnlinkId: FromWire._unlink_id,
     dist.UnlinkIdAck: FromWire._unlink_ack,
     dist.AltactSigSend: FromWire._altact,
+    dist.SpawnRequest: FromWire._spawn,
+    dist.SpawnRequestTt: FromWire._spawn,
+    dist.SpawnReply: FromWire._spawn_reply,
+    dist.SpawnReplyTt: FromWire._spawn_reply,
 }
-"""Spawn requests are not in the table: `FLAGS` does not offer them, so no peer sends one."""
 
-FLAGS: Final = dist.DEFAULT_FLAGS & ~DistFlags.SPAWN
+FLAGS: Final = dist.DEFAULT_FLAGS
 """What this node offers: all that the connection and the tables above can do."""

@@ -96,11 +96,12 @@ class Spawns:
         """Forget a request (`erlang:spawn_request_abandon/1`): its process gets no link and no monitor."""
         self._take(node, ref)
 
-    def refuse(self, signal: SpawnSignal, error: Exception) -> None:
-        """A request of ours cannot be sent."""
+    def refuse(self, signal: SpawnSignal, error: Exception) -> bool:
+        """A request of ours cannot be sent; False if nobody waits for its answer."""
         requester = self._take(signal.node, signal.ref)
         if requester is not None:
             requester.not_spawned(signal.ref, error)
+        return requester is not None
 
     def take_node(self, node: str) -> list[tuple[Reference, Requester]]:
         """The connection to a node is lost: forget its requests, and return them."""
