@@ -53,4 +53,11 @@ class UnexpectedMessage:
     message: Term
 
 
-Effect: TypeAlias = Await | Cancel | CrashReport | SupervisorReport | UnexpectedMessage
+@dataclass(slots=True)
+class DebugOutput:
+    """Effect: print a line on standard output, for whoever traces a process."""
+
+    text: str
+
+
+Effect: TypeAlias = Await | Cancel | CrashReport | SupervisorReport | UnexpectedMessage | DebugOutput

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from reprlib import Repr
 from typing import Final
 
 from etf_codec import Term
 
-from otp_behaviors._effects import CrashReport, Effect, SupervisorReport, UnexpectedMessage
+from otp_behaviors._effects import CrashReport, DebugOutput, Effect, SupervisorReport, UnexpectedMessage
 from otp_behaviors._kernel import Kernel
 
 logger: Final = logging.getLogger("otp_behaviors")
@@ -46,3 +47,5 @@ def log(kernel: Kernel, report: Effect) -> None:
     elif isinstance(report, UnexpectedMessage):
         record = report.record
         logger.warning("%s got an unexpected message: %s", record.name or record.pid, shown(report.message))
+    elif isinstance(report, DebugOutput):
+        sys.stdout.write(report.text + "\n")

@@ -1,0 +1,344 @@
+"""System messages: what `sys` of OTP asks any behavior, from this node or another.
+
+A request is `{system, From, Request}`; the answer goes back as to a call. The states and answers are those of
+`sys:handle_system_msg/6`. Nothing from another node is called: a function to be run must be a Python one.
+
+    running    -- suspend -->  suspended: only system messages, and the parent's exit, are taken
+    suspended  -- resume  -->  running: the mail that came meanwhile is handled, in its order
+    either     -- {terminate, Reason} -->  ended
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable
+from types import CoroutineType
+from typing import Any, Final
+
+from etf_codec import Atom, Pid, Term, to_text
+
+from otp_behaviors._debug import LOG_SIZE, MAX_LOG_SIZE, Debug, debug_options
+from otp_behaviors._gen_call import Caller, reply
+from otp_behaviors._process import Process
+from otp_behaviors._reasons import from_exception
+from otp_behaviors._signals import Exit
+from otp_behaviors._wire_terms import as_term
+
+SYSTEM: Final = Atom("system")
+OK: Final = Atom("ok")
+ERROR: Final = Atom("error")
+GEN_SERVER: Final = Atom("gen_server")
+UNDEFINED: Final = Atom("undefined")
+CALLBACK_FAILED: Final = Atom("callback_failed")
+UNKNOWN: Final = Atom("unknown_system_msg")
+UNKNOWN_DEBUG: Final = Atom("unknown_debug")
+
+SUSPEND: Final = Atom("suspend")
+RESUME: Final = Atom("resume")
+TERMINATE: Final = Atom("terminate")
+CHANGE_CODE: Final = Atom("change_code")
+RUNNING: Final = Atom("running")
+SUSPENDED: Final = Atom("suspended")
+GET: Final = Atom("get")
+PRINT: Final = Atom("print")
+
+Work = Coroutine[Any, Any, None]
+
+
+class SystemProcess(ABC):
+    """A process as system messages see it: OTP's `system_*` callbacks of a behavior.
+
+    Args:
+        process: the process, from inside.
+    """
+
+    __slots__ = ("kernel", "process", "record")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.record = process._record
+        self.kernel = process._kernel
+
+    @property
+    @abstractmethod
+    def debug(self) -> Debug | None:
+        """The debug options; None if there are none."""
+
+    @abstractmethod
+    def set_debug(self, debug: Debug | None) -> None:
+        """Use other debug options from now on."""
+
+    @abstractmethod
+    def get_state(self) -> Term:
+        """`system_get_state`."""
+
+    @abstractmethod
+    def replace_state(self, function: Callable[[Any], Any]) -> Term:
+        """`system_replace_state`: returns the new state."""
+
+    @abstractmethod
+    def status(self) -> list[Term]:
+        """The parts of `get_status` that `format_status` decides about."""
+
+    @abstractmethod
+    def change_code(self, module: Any, old_version: Any, extra: Any) -> Any:
+        """`system_code_change`: may be a coroutine; raises if it fails."""
+
+    @abstractmethod
+    def terminate(self, reason: Term) -> Work | None:
+        """`system_terminate`: end, after what has to be done before."""
+
+    @abstractmethod
+    def proceed(self) -> None:
+        """`system_continue`: go on with the messages."""
+
+    def answer(self, caller: Caller, term: Term) -> None:
+        """Answer; for another node with terms only, as Python objects have no external form."""
+        local = caller[0].node == self.kernel.node
+        reply(self.kernel, self.record.pid, caller, term if local else as_term(term))
+
+    def urgent(self, message: Term) -> bool:
+        """Tell whether a suspended process takes the message."""
+        if type(message) is Exit:
+            return message.pid == self.record.parent
+        return is_system(message)
+
+
+def is_system(message: Term) -> bool:
+    """Tell whether a message is `{system, {Pid, Tag}, Request}`."""
+    if type(message) is not tuple or len(message) != 3 or message[0] != SYSTEM:
+        return False
+    caller = message[1]
+    return type(caller) is tuple and len(caller) == 2 and isinstance(caller[0], Pid)
+
+
+def handle_system(target: SystemProcess, message: Term) -> Work | None:
+    """Carry out a system message; returns a coroutine if that has to wait.
+
+    One whose From is no caller is dropped: there is nobody to tell.
+    """
+    if not is_system(message):
+        return None
+    _, caller, request = message
+    if request == SUSPEND:
+        target.answer(caller, OK)
+        return _suspended(target)
+    if _is(request, TERMINATE, 2):
+        # As in OTP the answer comes first: who wants to wait for the end monitors the process.
+        target.answer(caller, OK)
+        return target.terminate(request[1])
+    target.answer(caller, _answer(target, request, RUNNING))
+    target.proceed()
+    return None
+
+
+async def _suspended(target: SystemProcess) -> None:
+    """`sys:suspend_loop`. Other messages stay in the mailbox."""
+    while True:
+        message = await target.process.receive(target.urgent)
+        if type(message) is Exit:
+            return await _end(target, message.reason)
+        _, caller, request = message
+        if request == RESUME:
+            target.answer(caller, OK)
+            return target.proceed()
+        if _is(request, TERMINATE, 2):
+            target.answer(caller, OK)
+            return await _end(target, request[1])
+        if _is(request, CHANGE_CODE, 4):
+            target.answer(caller, await _change_code(target, *request[1:]))
+        else:
+            target.answer(caller, _answer(target, request, SUSPENDED))
+
+
+async def _end(target: SystemProcess, reason: Term) -> None:
+    work = target.terminate(reason)
+    if work is not None:
+        await work
+
+
+async def _change_code(target: SystemProcess, module: Term, old_version: Term, extra: Term) -> Term:
+    try:
+        result = target.change_code(module, old_version, extra)
+        if type(result) is CoroutineType:
+            await result
+    except Exception as error:
+        return (ERROR, (Atom("EXIT"), from_exception(error)))
+    return OK
+
+
+def _answer(target: SystemProcess, request: Term, state: Atom) -> Term:
+    """Answer a request that leaves the process in its state."""
+    query = QUERIES.get(request) if type(request) is Atom else None
+    if query is not None:
+        return query(target, state)
+    command = None
+    if type(request) is tuple and len(request) == 2 and type(request[0]) is Atom:
+        command = COMMANDS.get(request[0])
+    return (ERROR, (UNKNOWN, request)) if command is None else command(target, request[1])
+
+
+def _get_state(target: SystemProcess, state: Atom) -> Term:
+    return _callback(target, "system_get_state", target.get_state)
+
+
+def _get_status(target: SystemProcess, state: Atom) -> Term:
+    return _callback(target, "format_status", lambda: _status(target, state))
+
+
+def _replace_state(target: SystemProcess, function: Term) -> Term:
+    def replaced() -> Term:
+        if not callable(function):
+            raise TypeError(f"a Python function is needed to replace a state here, not {to_text(function)}")
+        return target.replace_state(function)
+
+    return _callback(target, "system_replace_state", replaced)
+
+
+def _callback(target: SystemProcess, name: str, callback: Callable[[], Term]) -> Term:
+    try:
+        return callback()
+    except Exception as error:
+        what, _ = from_exception(error)
+        return (ERROR, (CALLBACK_FAILED, (GEN_SERVER, Atom(name)), (ERROR, what)))
+
+
+def _status(target: SystemProcess, state: Atom) -> Term:
+    record, debug = target.record, target.debug
+    name = record.name or to_text(record.pid)
+    module, function, arity = record.initial_call
+    dictionary: list[Term] = [
+        (Atom("$initial_call"), (Atom(module[:255]), Atom(function[:255]), arity)),
+        (Atom("$ancestors"), [Atom(who) if isinstance(who, str) else who for who in record.ancestors]),
+        *(record.dictionary or {}).items(),
+    ]
+    parent = record.parent or UNDEFINED
+    data = [
+        (_chars("Status"), state),
+        (_chars("Parent"), parent),
+        (_chars("Logged events"), [] if debug is None else debug.get_log()),
+    ]
+    header = (Atom("header"), _chars(f"Status for generic server {name}"))
+    misc = [header, (Atom("data"), data), *target.status()]
+    options = [] if debug is None else debug.options
+    return (
+        Atom("status"),
+        record.pid,
+        (Atom("module"), GEN_SERVER),
+        [dictionary, state, parent, options, misc],
+    )
+
+
+def debug_from_start(target: SystemProcess, options: Iterable[Term]) -> None:
+    """Switch on what a process is to be debugged with from its start."""
+    for request in debug_options(options):
+        _debug(target, request)
+
+
+# {debug, What}
+
+
+def _debug(target: SystemProcess, what: Term) -> Term:
+    if what == Atom("no_debug"):
+        target.set_debug(None)
+        return OK
+    command = what[0] if type(what) is tuple and len(what) == 2 else None
+    handler = DEBUG_COMMANDS.get(command) if type(command) is Atom else None
+    if handler is None:
+        return UNKNOWN_DEBUG
+    debug = target.debug or Debug(target.kernel, target.record)
+    answer = handler(debug, what[1])
+    target.set_debug(debug if debug.active else None)
+    return answer
+
+
+def _trace(debug: Debug, flag: Term) -> Term:
+    if type(flag) is not bool:
+        return UNKNOWN_DEBUG
+    debug.tracing = flag
+    return OK
+
+
+def _log(debug: Debug, flag: Term) -> Term:
+    if flag == GET:
+        return (OK, debug.get_log())
+    if flag == PRINT:
+        debug.print_log()
+    elif flag is False:
+        debug.stop_log()
+    elif flag is True:
+        debug.keep_log(LOG_SIZE)
+    elif _is_size(flag):
+        debug.keep_log(min(flag[1], MAX_LOG_SIZE))
+    else:
+        return UNKNOWN_DEBUG
+    return OK
+
+
+def _is_size(flag: Term) -> bool:
+    """Tell whether it is `{true, N}`."""
+    return type(flag) is tuple and len(flag) == 2 and flag[0] is True and type(flag[1]) is int and flag[1] > 0
+
+
+def _statistics(debug: Debug, flag: Term) -> Term:
+    if flag == GET:
+        return (OK, debug.get_statistics())
+    if type(flag) is not bool:
+        return UNKNOWN_DEBUG
+    if flag:
+        debug.count()
+    else:
+        debug.stop_count()
+    return OK
+
+
+def _install(debug: Debug, what: Term) -> Term:
+    if type(what) is not tuple or len(what) not in (2, 3):
+        return UNKNOWN_DEBUG
+    *id, function, state = what
+    if not callable(function):
+        # OTP would take any fun; one of another node cannot be run here, and saying so beats a silent `ok`.
+        return (ERROR, (Atom("badfun"), function))
+    debug.install(id[0] if id else function, function, state)
+    return OK
+
+
+def _remove(debug: Debug, id: Term) -> Term:
+    debug.remove(id)
+    return OK
+
+
+def _log_to_file(debug: Debug, file: Term) -> Term:
+    # Whoever can send a message must not be able to make this program write files.
+    return OK if file is False else (ERROR, Atom("open_file"))
+
+
+DEBUG_COMMANDS: Final[dict[Atom, Callable[[Debug, Term], Term]]] = {
+    Atom("trace"): _trace,
+    Atom("log"): _log,
+    Atom("log_to_file"): _log_to_file,
+    Atom("statistics"): _statistics,
+    Atom("install"): _install,
+    Atom("remove"): _remove,
+}
+
+
+QUERIES: Final[dict[Atom, Callable[[SystemProcess, Atom], Term]]] = {
+    SUSPEND: lambda target, state: OK,
+    RESUME: lambda target, state: OK,
+    Atom("get_state"): _get_state,
+    Atom("get_status"): _get_status,
+}
+COMMANDS: Final[dict[Atom, Callable[[SystemProcess, Term], Term]]] = {
+    Atom("replace_state"): _replace_state,
+    Atom("debug"): _debug,
+}
+
+
+def _is(request: Term, tag: Atom, size: int) -> bool:
+    return type(request) is tuple and len(request) == size and bool(request[0] == tag)
+
+
+def _chars(text: str) -> list[int]:
+    """An Erlang string."""
+    return list(map(ord, text))
