@@ -31,7 +31,7 @@ IMPURE: Final = WAITING | {"time", "random", "logging"}
 # Everything else under src/ is pure: it takes bytes, time and chance as arguments.
 SHELL: Final = {
     "epmd_server": {"_listening", "_server", "_client", "_daemon", "__main__"},
-    "otp_behaviors": {"_log", "_task", "_runtime"},
+    "otp_behaviors": {"_log", "_task", "_runtime", "_waiter_asyncio"},
     "ergo_node": {"*"},
 }
 PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers"}
@@ -61,7 +61,8 @@ SPINES: Final = {
     "ergo_node": ("_errors", "_identifiers", "_translate", "_connections", "_node", "cli"),
 }
 
-ASYNCIO_FILE: Final = "ergo_node._transport_asyncio"
+# What they do is measured to be several times as fast as through anyio; each has a twin on anyio.
+ASYNCIO_FILES: Final = {"ergo_node._transport_asyncio", "otp_behaviors._waiter_asyncio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,9 @@ def impure_imports(module: str, tree: ast.AST) -> list[str]:
 
 def event_loop_imports(module: str, tree: ast.AST) -> list[str]:
     return [
-        f"{module}:{each.line} imports {each.top}: write for anyio (only {ASYNCIO_FILE} may import asyncio)"
+        f"{module}:{each.line} imports {each.top}: write for anyio (asyncio is for {', '.join(sorted(ASYNCIO_FILES))})"
         for each in imports(module, tree, is_package=is_package(module))
-        if (each.top == "asyncio" and module != ASYNCIO_FILE) or each.top == "trio"
+        if (each.top == "asyncio" and module not in ASYNCIO_FILES) or each.top == "trio"
     ]
 
 

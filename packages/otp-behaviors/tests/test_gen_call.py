@@ -81,7 +81,7 @@ async def running() -> AsyncIterator[tuple[Runtime, ServerHandle, Echo]]:
 def left_behind(runtime: Runtime) -> int:
     """Aliases of requests, and entries among the callers of any process."""
     kernel = runtime.kernel
-    return len(kernel.aliases) + sum(len(record.callers) for record in kernel.table.by_pid.values())
+    return len(kernel.aliases) + sum(len(record.callers or ()) for record in kernel.table.by_pid.values())
 
 
 def called(reason: Any, who: Any, request: Any, limit: Any = 5000) -> Any:

@@ -180,7 +180,7 @@ def test_too_many_processes(kernel: Kernel, spawn: Spawn, monkeypatch: pytest.Mo
 def test_references_differ_and_are_marked(kernel: Kernel) -> None:
     refs: list[Reference] = [kernel.make_ref(number % 2) for number in range(1000)]
     assert len(set(refs)) == 1000
-    assert [kernel.is_request(ref) for ref in refs] == [bool(number % 2) for number in range(1000)]
+    assert [kernel.references.is_request(ref) for ref in refs] == [bool(number % 2) for number in range(1000)]
     assert all(ref.ids[0] < 1 << 18 and max(ref.ids) < 1 << 32 for ref in refs)
     other_seed = Kernel("a@host", 7, seed=43 << 40)
     assert other_seed.make_ref().ids != Kernel("a@host", 7, seed=42).make_ref().ids

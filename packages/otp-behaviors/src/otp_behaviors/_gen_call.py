@@ -6,16 +6,18 @@ monitor tells at once if the callee is not there, and a reply that comes too lat
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import Final, TypeAlias
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
 from otp_behaviors._aliases import ALIAS, alias_of
 from otp_behaviors._bonds import Monitor
-from otp_behaviors._errors import CallTimeout, ExitError, NoConnection, NoProcess
+from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT, from_exception
+from otp_behaviors._references import ALONE
 from otp_behaviors._signals import AliasSignal, MessageSignal, RemoteName, Signal
 
 GEN_CALL: Final = Atom("$gen_call")
@@ -85,7 +87,7 @@ class Completion:
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_callee", "_monitor", "_ref", "_sender")
+    __slots__ = ("_callee", "_monitor", "ref", "sender")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -93,34 +95,37 @@ class Request(Completion):
         self._error = None
         self._waiter = None
         self.done = False
-        self._sender = sender
-        self._ref = ref
+        self.sender = sender
+        self.ref = ref
         self._callee: ProcessRecord | None = None
         self._monitor: Monitor | None = None
 
-    @property
-    def ref(self) -> Reference:
-        """The alias the reply goes to."""
-        return self._ref
-
-    def begin(self, to: ServerRef, request: Term) -> None:
-        """Watch the callee, then send the request."""
-        kernel, ref = self._kernel, self._ref
-        record = kernel.table.by_pid.get(to) if type(to) is Pid else kernel.find(to)
-        kernel.aliases[ref.ids] = self
+    def begin(self, to: ServerRef, record: ProcessRecord | None, request: Term) -> None:
+        """Watch the callee, then send the request; `record` is the callee if it lives on this node."""
+        kernel, ref = self._kernel, self.ref
         if record is None:
+            kernel.aliases[ref.ids] = self
             target = kernel.resolve(to)
-            kernel.monitors.add(self, self._sender, target, ref)
+            kernel.monitors.add(self, self.sender, target, ref)
             if not self.done:
                 tag = ImproperList([ALIAS], ref)
-                kernel.send(self._sender, target, (GEN_CALL, (self._sender, tag), request))
+                kernel.send(self.sender, target, (GEN_CALL, (self.sender, tag), request))
             return
-        # Inside the node the tag is the reference itself, and the monitor an entry among the callers.
-        self._callee = record
-        record.callers[self] = None
-        record.mailbox.append((GEN_CALL, (self._sender, ref), request))
-        if record.status is IDLE:
-            record.wake()
+        self.post(record, request)
+
+    def post(self, callee: ProcessRecord, request: Term) -> None:
+        """Put the request into the mailbox of a process of this node."""
+        # Here the tag is the reference itself, and the monitor an entry among the callers.
+        self.enlist(callee)
+        self._kernel.put(callee, (GEN_CALL, (self.sender, self.ref), request))
+
+    def enlist(self, callee: ProcessRecord) -> None:
+        """Wait for the answer of a process of this node, or its end."""
+        self._kernel.aliases[self.ref.ids] = self
+        self._callee = callee
+        if callee.callers is None:
+            callee.callers = {}
+        callee.callers[self] = None
 
     def answer(self, reply: Term) -> None:
         """Complete with the reply."""
@@ -129,14 +134,23 @@ class Request(Completion):
             self._value = reply
             self._complete()
 
+    def recycle(self) -> None:
+        """Serve another call, if nobody else knows the reference: then no second reply can come by it."""
+        ref = self.ref
+        if self._callee is not None and getrefcount(ref) == ALONE + 1:
+            self._value = self._callee = None
+            self.done = False
+            self._kernel.spare_request = self
+
     def abandon(self) -> None:
         """Forget the request: a reply that still comes is dropped."""
-        self._kernel.aliases.pop(self._ref.ids, None)
+        self._kernel.aliases.pop(self.ref.ids, None)
         if self._callee is not None:
-            self._callee.callers.pop(self, None)
+            if self._callee.callers is not None:
+                self._callee.callers.pop(self, None)
         elif self._monitor is not None:
             monitor, self._monitor = self._monitor, None
-            self._kernel.monitors.remove(self._sender, self._ref, monitor)
+            self._kernel.monitors.remove(self.sender, self.ref, monitor)
 
     def alias_message(self, alias: Reference, message: Term) -> None:
         """A message came to the alias: `{Tag, Reply}`."""
@@ -154,7 +168,7 @@ class Request(Completion):
 
     def callee_exited(self, reason: Term) -> None:
         """The callee has ended without an answer."""
-        self._kernel.aliases.pop(self._ref.ids, None)
+        self._kernel.aliases.pop(self.ref.ids, None)
         self.fail(ExitError(reason))
 
 
@@ -177,22 +191,28 @@ async def call(
         NoConnection: the callee's node is unreachable, or was lost meanwhile.
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
-    pending = Request(kernel, sender, kernel.make_ref(1))
+    record = kernel.table.by_pid.get(to) if type(to) is Pid else kernel.find(to)
     shell = kernel.shell
-    if shell is None or kernel.held:
-        pending.begin(to, request)
+    pending = kernel.spare_request
+    if type(pending) is Request:
+        kernel.spare_request = None
+        pending.sender = sender
     else:
-        kernel.held = True
-        try:
-            pending.begin(to, request)
-        finally:
-            kernel.held = False
-        shell.pump()
+        pending = Request(kernel, sender, kernel.make_ref(1))
+    if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
+        _post(kernel, pending, to, record, request)
+    else:
+        # Nobody else has anything to do: the callee's turn is now, in the caller's place.
+        answer = record.serve(pending, request)
+        if kernel.run_queue or kernel.effects or kernel.outbox:
+            shell.pump()
+        if answer is not NO_REPLY:
+            if kernel.reductions > kernel.fair_share:
+                await shell.checkpoint()
+            return answer
     try:
         if not pending.done:
-            if waiter is None:
-                waiter = waiter_of(kernel)
-            if not await pending.wait(waiter, timeout):
+            if not await pending.wait(waiter or waiter_of(kernel), timeout):
                 raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
         elif kernel.reductions > kernel.fair_share and shell is not None:
             await shell.checkpoint()
@@ -200,9 +220,27 @@ async def call(
         if not pending.done:
             pending.abandon()
     error = pending._error
-    if error is None:
-        return pending._value
-    raise _failure(kernel, error, to, request, timeout)
+    if error is not None:
+        raise _failure(kernel, error, to, request, timeout)
+    answer = pending._value
+    pending.recycle()
+    return answer
+
+
+def _post(
+    kernel: Kernel, pending: Request, to: ServerRef, record: ProcessRecord | None, request: Term
+) -> None:
+    """Send the request, and have the kernel run if the caller is a task of the shell."""
+    shell = kernel.shell
+    if shell is None or kernel.held:
+        pending.begin(to, record, request)
+        return
+    kernel.held = True
+    try:
+        pending.begin(to, record, request)
+    finally:
+        kernel.held = False
+    shell.pump()
 
 
 def waiter_of(kernel: Kernel) -> Waiter:
@@ -221,10 +259,10 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     """Send a reply to whoever made a call (`gen_server:reply/2`), by the route its tag asks for."""
     pid, tag = caller
     if type(tag) is Reference:
-        pending = kernel.alias_target(tag)
+        pending = kernel.references.alias_target(tag)
         if type(pending) is Request:
             pending.answer(term)
-        elif not kernel.is_request(tag):
+        elif not kernel.references.is_request(tag):
             kernel.send(sender, pid, (tag, term))
         return
     alias = alias_of(tag)
@@ -249,7 +287,7 @@ def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:
     if isinstance(signal, MessageSignal) and type(signal.message) is tuple and len(signal.message) == 3:
         tag, caller, _ = signal.message
         alias = alias_of(caller[1]) if tag == GEN_CALL else None
-        pending = None if alias is None else kernel.alias_target(alias)
+        pending = None if alias is None else kernel.references.alias_target(alias)
         if isinstance(pending, Request):
             pending.abandon()
             pending.fail(error)

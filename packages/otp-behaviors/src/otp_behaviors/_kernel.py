@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
-from otp_behaviors._aliases import AliasTarget, alias_of
+from otp_behaviors._aliases import alias_of
 from otp_behaviors._bonds import LocalWatcher
 from otp_behaviors._effects import Await, Cancel, CrashReport, Effect
 from otp_behaviors._errors import ExitError, NameTaken
@@ -27,14 +28,17 @@ from otp_behaviors._process_table import (
     EXITED,
     IDLE,
     MAX_PROCESSES,
+    NO_MAIL,
     READY,
     RUNNING,
+    OpenRequest,
     ProcessRecord,
     ProcessTable,
     Waiter,
     is_normal,
 )
 from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, is_clean
+from otp_behaviors._references import References
 from otp_behaviors._signals import (
     AliasSignal,
     DemonitorSignal,
@@ -109,24 +113,28 @@ class Kernel:
         self.node = node
         self.shell: Shell | None = None
         self.timers = Timers(now)
+        self.time_offset = 0.0  # seconds from `now` to the time of day, as `erlang:time_offset/0`
         self.links = Links(self.table, self.emit, self._exit_signal)
         self.monitors = Monitors(self.table, self.emit)
         self.spawns = Spawns(self.table, self.links, self.monitors, self.emit)
-        # By the words of the reference alone: those of this node differ in them, and they hash fast.
-        self.aliases: dict[tuple[int, ...], AliasTarget] = {}
+        self.references = References(self.table, seed)
+        self.make_ref = self.references.make
+        self.aliases = self.references.aliases
         self.effects: list[Effect] = []
         self.reductions = 0
         self.fair_share = 0
-        self._outgoing: list[Signal] = []
-        self._ready: deque[ProcessRecord] = deque()
+        self.outbox: list[Signal] = []
+        self.run_queue: deque[ProcessRecord] = deque()
         self.held = False
+        # When the shell will call `handle_time` on its own: it need not be told of timers that fire later.
+        self.alarm = inf
         self.deferred: deque[tuple[ProcessRecord, Term]] = deque()
-        self._running = False
-        self._current: ProcessRecord | None = None
+        self.running = False
+        self.current: ProcessRecord | None = None
+        # A request that left no trace and can be made again.
+        self.spare_request: OpenRequest | None = None
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
-        self._references = 0
-        self._seed = (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF)
         self._receivers = {
             MessageSignal: self._message_received,
             AliasSignal: self._alias_received,
@@ -155,14 +163,9 @@ class Kernel:
     # Running
 
     @property
-    def running(self) -> bool:
-        """Whether `run` is on the stack: then a process can only wait, not run others itself."""
-        return self._running
-
-    @property
     def idle(self) -> bool:
         """Whether no process has anything to do."""
-        return not self._ready
+        return not self.run_queue
 
     def run(self, budget: int = 2000) -> int:
         """Give processes their turns until all are idle or about `budget` reductions are spent.
@@ -170,43 +173,63 @@ class Kernel:
         Returns:
             The reductions spent: roughly, messages handled.
         """
-        if self._running:
+        if self.running:
             return 0
-        self._running = self.held = True
+        self.running = self.held = True
         spent = 0
-        ready = self._ready
+        ready = self.run_queue
         try:
             while ready and spent < budget:
                 record = ready.popleft()
                 if record.status is not READY:
                     continue
-                self._current = record
+                self.current = record
                 spent += record.turn()
-                self._current = None
-                while self.deferred:
-                    self.exit(*self.deferred.popleft())
+                self.current = None
+                if self.deferred:
+                    self.settle()
         finally:
-            self._current = None
-            self._running = self.held = False
+            self.current = None
+            self.running = self.held = False
             self.reductions += spent
         return spent
+
+    def leave(self, record: ProcessRecord, work: Coroutine[Any, Any, Term] | None) -> None:
+        """End a turn that was taken in a caller's place."""
+        self.current = self.references.serving = None
+        self.reductions += 1
+        record.reductions += 1
+        if work is not None:
+            self.await_(record, work)
+        elif record.status is RUNNING:
+            record.status = IDLE
+            if record.mailbox:
+                self.schedule(record)
+        if self.deferred:
+            self.settle()
+        self.running = self.held = False
+
+    def settle(self) -> None:
+        """Carry out the exit signals that a process got in the middle of its callback."""
+        while self.deferred:
+            self.exit(*self.deferred.popleft())
 
     def schedule(self, record: ProcessRecord) -> None:
         """Put a process into the run queue."""
         record.status = READY
-        self._ready.append(record)
+        self.run_queue.append(record)
         if not self.held and self.shell is not None:
             self.shell.ready()
 
     def outgoing(self) -> list[Signal]:
         """Return, and forget, the signals for other nodes, in the order they were sent."""
-        signals, self._outgoing = self._outgoing, []
+        signals, self.outbox = self.outbox, []
         return signals
 
     @property
     def has_outgoing(self) -> bool:
         """Whether `outgoing()` would return something."""
-        return bool(self._outgoing)
+        return bool(self.outbox)
 
     def deadline(self) -> float | None:
         """Return when `handle_time` has to be called next, or None."""
@@ -229,7 +252,7 @@ class Kernel:
         if self.shell is not None:
             self.timers.now = max(self.timers.now, self.shell.now())
         timer = self.timers.start(seconds, action)
-        if not self.held and self.shell is not None:
+        if timer.deadline < self.alarm and self.shell is not None:
             self.shell.ready()
         return timer
 
@@ -282,8 +305,8 @@ class Kernel:
         self.table.remove(record)
         for alias in record.aliases or ():
             self.aliases.pop(alias.ids, None)
-        record.mailbox.clear()
-        if record.scope is not None:
+        record.mailbox = NO_MAIL
+        if record.task is not None:
             self.report(Cancel(record))
         if not is_clean(reason) and record.reported:
             self.report(CrashReport(record.pid, record.name, record.initial_call, reason, error))
@@ -317,35 +340,6 @@ class Kernel:
             return RemoteName(str(to), self.node)
         return to.pid
 
-    def make_ref(self, request: int = 0) -> Reference:
-        """Return a reference that no other `make_ref` of this node returns (`erlang:make_ref/0`).
-
-        Args:
-            request: 1 for the reference of a request, which is marked in its lowest bit.
-        """
-        self._references = count = self._references + 2
-        low, high = self._seed
-        # 18 bits in the first word, three words: what every peer takes (see the protocol, 1.4).
-        return Reference(
-            self.node,
-            self.table.creation,
-            (
-                count & 0x3FFFF | request,
-                (count >> 18 ^ low) & 0xFFFFFFFF,
-                (count * 0x9E3779B1 ^ high) & 0xFFFFFFFF,
-            ),
-        )
-
-    def is_request(self, ref: Reference) -> bool:
-        """Tell whether the reference was made for a request: without an alias, its reply came too late."""
-        return ref.node == self.node and ref.creation == self.table.creation and ref.ids[0] & 1 == 1
-
-    def alias_target(self, ref: Reference) -> AliasTarget | None:
-        """Return what an active alias of this node stands for."""
-        if ref.node != self.node or ref.creation != self.table.creation:
-            return None
-        return self.aliases.get(ref.ids)
-
     # Signals
 
     def send(self, sender: Pid, to: ServerRef | Reference, message: Term) -> None:
@@ -371,6 +365,8 @@ class Kernel:
 
     def put(self, record: ProcessRecord, message: Term) -> None:
         """Put a message into a local mailbox."""
+        if record.mailbox is NO_MAIL:
+            record.mailbox = deque()
         record.mailbox.append(message)
         if record.status is IDLE:
             record.wake()
@@ -408,7 +404,7 @@ class Kernel:
 
     def emit(self, signal: Signal) -> None:
         """Put a signal for another node into `outgoing()`."""
-        self._outgoing.append(signal)
+        self.outbox.append(signal)
         if not self.held and self.shell is not None:
             self.shell.ready()
 
@@ -416,12 +412,12 @@ class Kernel:
         if alias.node != self.node:
             self.emit(AliasSignal(sender, alias, message))
             return
-        target = self.alias_target(alias)
+        target = self.references.alias_target(alias)
         if target is not None:
             target.alias_message(alias, message)
 
     def _alias_received(self, signal: AliasSignal) -> None:
-        target = self.alias_target(signal.alias)
+        target = self.references.alias_target(signal.alias)
         if target is not None:
             target.alias_message(signal.alias, signal.message)
 
@@ -431,7 +427,8 @@ class Kernel:
             # A reply to a request, sent to the pid because the peer knows no aliases, or because it got a
             # tag of ours by way of another process. A late one is dropped, as OTP drops it.
             alias = message[0] if isinstance(message[0], Reference) else alias_of(message[0])
-            if alias is not None and (self.alias_target(alias) is not None or self.is_request(alias)):
+            references = self.references
+            if alias is not None and (references.alias_target(alias) or references.is_request(alias)):
                 self._send_to_alias(signal.sender, alias, message)
                 return
         record = self.monitors.local(signal.to)
@@ -460,7 +457,7 @@ class Kernel:
             return
         elif is_normal(reason) and sender != record.pid:
             return
-        if record is self._current:
+        if record is self.current:
             # A process takes its signals between two callbacks, never in the middle of one.
             self.deferred.append((record, reason))
         else:
@@ -473,7 +470,10 @@ class Kernel:
             self.schedule(record)
         else:
             record.status = BUSY
-            self.report(Await(record))
+            if record.task is None:
+                self.report(Await(record))
+            else:
+                record.task.resume()
 
     def step(self, record: ProcessRecord, coroutine: Coroutine[Any, Any, Term]) -> None:
         """Run the coroutine of a driven process up to its next wait."""

@@ -99,8 +99,8 @@ class Monitors:
                 self._emit(DownSignal(watcher.target, watcher.pid, ref, reason))
             else:
                 watcher.down(ref, reason)
-        callers, record.callers = record.callers, {}
-        for caller in callers:
+        callers, record.callers = record.callers, None
+        for caller in callers or ():
             caller.callee_exited(reason)
         monitors, record.monitors = record.monitors, None
         for ref, monitor in (monitors or {}).items():

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Coroutine, MutableMapping
-from inspect import CORO_CREATED, getcoroutinestate
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
+from types import CoroutineType
 from typing import Any, Protocol, TypeVarTuple
 
 from etf_codec import Atom, Pid, Reference, Term
 
+from otp_behaviors._aliases import monitor_gone
 from otp_behaviors._bonds import Monitor
-from otp_behaviors._errors import ExitError
+from otp_behaviors._errors import NO_REPLY, ExitError
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
 from otp_behaviors._kernel import Kernel, ServerRef, Shell
-from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, ProcessRecord, Waiter
+from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, OpenRequest, ProcessRecord, Waiter
 from otp_behaviors._reasons import NORMAL, from_exception
-from otp_behaviors._signals import DOWN, Down
+from otp_behaviors._requester import Requester
+from otp_behaviors._signals import Down
 from otp_behaviors._spawning import spawn_remote
 from otp_behaviors._timers import Timer
 from otp_behaviors._turn import TurnWaiter
+from otp_behaviors._watcher import Watcher, message_to_alias
 
 Args = TypeVarTuple("Args")
 
 
-class Process:
+class Process(Watcher, Requester):
     """A process, seen from inside. A function that is spawned gets it as its first argument."""
 
     _record: LocalProcess
@@ -138,11 +142,13 @@ class Process:
                 elif timer is not None and not timer.active:
                     raise TimeoutError(f"no message within {timeout} s")
                 await record.pause(waiter)
+                if record.aliases:
+                    seen = 0  # a priority message may have come before those that did not match
         finally:
             if timer is not None:
                 timer.cancel()
 
-    # Links, monitors, exits
+    # Links and exits; monitors are in `Watcher`
 
     def link(self, pid: Pid) -> None:
         """Link with another process (`erlang:link/1`)."""
@@ -152,51 +158,9 @@ class Process:
         """Remove the link (`erlang:unlink/1`)."""
         self._kernel.links.unlink(self._record, pid)
 
-    def monitor(self, to: ServerRef) -> Reference:
-        """Watch a process (`erlang:monitor/2`): one `Down` comes when it ends, at once if it is not there."""
-        return self._kernel.monitor(self._record, self._record.pid, to)
-
-    def demonitor(self, ref: Reference, flush: bool = False) -> bool:
-        """Stop watching (`erlang:demonitor/2`).
-
-        Args:
-            ref: what `monitor` returned.
-            flush: also take a `Down` of this monitor out of the mailbox.
-
-        Returns:
-            Whether the monitor was still there.
-        """
-        record = self._record
-        monitor = None if record.monitors is None else record.monitors.pop(ref, None)
-        if monitor is not None:
-            self._kernel.monitors.remove(record.pid, ref, monitor)
-        elif flush:
-            for message in record.mailbox:
-                if isinstance(message, tuple) and len(message) == 5 and message[:2] == (DOWN, ref):
-                    record.mailbox.remove(message)
-                    break
-        return monitor is not None
-
     def exit(self, pid: Pid, reason: Term) -> None:
         """Send an exit signal to a process (`exit/2`). To end this one, raise `ExitError` or `Stop`."""
         self._kernel.send_exit(self._record.pid, pid, reason)
-
-    def alias(self) -> Reference:
-        """Make an alias of this process (`erlang:alias/0`): messages to it arrive until `unalias`."""
-        record = self._record
-        ref = self._kernel.make_ref()
-        if record.aliases is None:
-            record.aliases = {}
-        record.aliases[ref] = "explicit_unalias"
-        self._kernel.aliases[ref.ids] = record
-        return ref
-
-    def unalias(self, alias: Reference) -> bool:
-        """Deactivate an alias; False if it was not active."""
-        record = self._record
-        if record.aliases is None or record.aliases.pop(alias, None) is None:
-            return False
-        return self._kernel.aliases.pop(alias.ids, None) is not None
 
     # Names and other processes
 
@@ -367,12 +331,20 @@ class LocalProcess(ProcessRecord):
     def down(self, ref: Reference, reason: Term) -> None:
         """What was watched under `ref` has ended."""
         monitor = None if self.monitors is None else self.monitors.pop(ref, None)
+        if self.aliases is not None:
+            monitor_gone(self.kernel.aliases, self, ref)
         if monitor is not None and self.status is not EXITED:
             self.kernel.put(self, Down(ref, monitor.who(), reason))
 
     def alias_message(self, alias: Reference, message: Term) -> None:
         """A message came to an alias of this process."""
+        message_to_alias(self.kernel, self, alias)
         self.kernel.put(self, message)
+
+    def serve(self, pending: OpenRequest, request: Term) -> Term:
+        """Take a call; see `ProcessRecord.serve`."""
+        pending.post(self, request)
+        return NO_REPLY
 
     def wake(self) -> None:
         """A message came while this process was idle."""
@@ -437,7 +409,15 @@ class LocalProcess(ProcessRecord):
         if ack is not None:
             ack.fail(ExitError(reason))
         coroutine, self.coroutine = self.coroutine, None
-        if coroutine is not None and (self.driven or getcoroutinestate(coroutine) == CORO_CREATED):
+        if coroutine is None:
+            return
+        if self.driven:
+            coroutine.close()
+        elif getcoroutinestate(coroutine) == CORO_CREATED:
+            # What has not begun does not close the callback's own coroutine, which it was going to await.
+            for value in getcoroutinelocals(coroutine).values():
+                if type(value) is CoroutineType:
+                    value.close()
             coroutine.close()
 
 

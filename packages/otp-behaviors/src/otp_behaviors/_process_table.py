@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from etf_codec import Atom, Pid, Reference, Term
 
+from otp_behaviors._aliases import Alias
 from otp_behaviors._bonds import Link, Monitor, Watcher
 from otp_behaviors._errors import NameTaken
 from otp_behaviors._reasons import NORMAL
@@ -23,6 +24,9 @@ MAX_PROCESSES: Final = 262_144
 """Processes alive at once: OTP's default limit. Beyond it `spawn` fails with `system_limit`."""
 
 ALREADY_STARTED: Final = Atom("already_started")
+
+NO_MAIL: Final[deque[Term]] = deque(maxlen=0)
+"""The mailbox of a process that never got a message, since an empty deque takes 600 bytes. It holds nothing."""
 
 NO_PID: Final = Pid("", 0, 0, 0)
 """Stands for a process that is not in the table yet."""
@@ -72,8 +76,28 @@ class Awaiting(Protocol):
         """The process has ended without an answer."""
 
 
-class CancelScope(Protocol):
-    """What stops the task a process runs in."""
+class OpenRequest(Awaiting, Protocol):
+    """A call whose reply is still to come."""
+
+    sender: Pid
+    ref: Reference
+    done: bool
+
+    def post(self, callee: ProcessRecord, request: Term) -> None:
+        """Put the request into the mailbox of the callee."""
+
+    def enlist(self, callee: ProcessRecord) -> None:
+        """Wait for the answer of the callee, or its end."""
+
+    def alias_message(self, alias: Reference, message: Term) -> None:
+        """Take the reply."""
+
+
+class Task(Protocol):
+    """The task that a process runs its coroutines in."""
+
+    def resume(self) -> None:
+        """Have it await the process's coroutine."""
 
     def cancel(self) -> None:
         """Raise the backend's cancellation in the task at its next checkpoint."""
@@ -101,8 +125,8 @@ class ProcessRecord(ABC):
         "parent",
         "pid",
         "reductions",
-        "scope",
         "status",
+        "task",
         "trap_exit",
         "waiting",
     )
@@ -110,7 +134,7 @@ class ProcessRecord(ABC):
     def __init__(self) -> None:
         self.pid: Pid = NO_PID
         self.name: str | None = None
-        self.mailbox: deque[Term] = deque()
+        self.mailbox: deque[Term] = NO_MAIL
         self.status: Status = READY
         self.trap_exit = False
         self.parent: Pid | None = None
@@ -121,16 +145,16 @@ class ProcessRecord(ABC):
         self.links: dict[Pid, Link] | None = None
         self.monitors: dict[Reference, Monitor] | None = None
         self.monitored_by: dict[Reference, Watcher] | None = None
-        self.aliases: dict[Reference, str] | None = None
+        self.aliases: dict[Reference, Alias] | None = None
         # Requests of this node that wait for an answer of this process: monitors without a reference.
-        self.callers: dict[Awaiting, None] = {}
+        self.callers: dict[Awaiting, None] | None = None
         self.dictionary: dict[Term, Term] | None = None
         self.env: MutableMapping[str, Any] | None = None
         self.ack: Acknowledgement | None = None
         self.coroutine: Coroutine[Any, Any, Term] | None = None
         self.driven = False
         self.waiting: Waiter | None = None
-        self.scope: CancelScope | None = None
+        self.task: Task | None = None
 
     def __repr__(self) -> str:
         name = f" {self.name}" if self.name else ""
@@ -159,6 +183,13 @@ class ProcessRecord(ABC):
     @abstractmethod
     def turn(self) -> int:
         """Run until nothing is left to do or the time slice is used up; returns the reductions spent."""
+
+    @abstractmethod
+    def serve(self, pending: OpenRequest, request: Term) -> Term:
+        """Take a call while idle; return the answer, or NO_REPLY if it is still to come.
+
+        Only called when nobody else has anything to do.
+        """
 
     @abstractmethod
     def wake(self) -> None:

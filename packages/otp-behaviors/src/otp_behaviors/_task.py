@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 
 from otp_behaviors._kernel import Kernel
-from otp_behaviors._process_table import ProcessRecord
+from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._reasons import KILLED
 
 
@@ -35,17 +35,18 @@ class ProcessTask:
     Args:
         kernel: the kernel of the process.
         record: the process.
+        idle: where the task waits for the next coroutine.
         pump: runs the kernel and carries out what comes out.
     """
 
     __slots__ = ("_idle", "_kernel", "_pump", "_record", "_scope")
 
-    def __init__(self, kernel: Kernel, record: ProcessRecord, pump: Callable[[], None]) -> None:
+    def __init__(self, kernel: Kernel, record: ProcessRecord, idle: Waiter, pump: Callable[[], None]) -> None:
         self._kernel = kernel
         self._record = record
         self._pump = pump
         self._scope = anyio.CancelScope()
-        self._idle = EventWaiter()
+        self._idle = idle
 
     def cancel(self) -> None:
         """The process has ended: stop whatever it is waiting for."""
@@ -73,7 +74,9 @@ class ProcessTask:
                     else:
                         record.coroutine = None
                         record.returned(value)
-                    self._pump()
+                    kernel = self._kernel
+                    if kernel.run_queue or kernel.effects or kernel.outbox:
+                        self._pump()
         finally:
             # Cancelled from outside, or a BaseException: the process cannot outlive its task.
             self._kernel.exit(record, KILLED)

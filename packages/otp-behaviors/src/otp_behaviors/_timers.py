@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Final
 
 STALE_FLOOR: Final = 512
@@ -74,7 +75,7 @@ class Timers:
 
     def start(self, seconds: float, action: Callable[[], None]) -> Timer:
         """Run `action` when `seconds` have passed; equal deadlines fire in the order they were started."""
-        if not 0 <= seconds < float("inf"):
+        if not 0 <= seconds < inf:
             raise ValueError(f"a timer needs a number of seconds from 0 up, not {seconds!r}")
         timer = Timer(self, self.now + seconds, action)
         self._sequence += 1
