@@ -67,11 +67,11 @@ def _erlastic(module: Any) -> Codec:
 
 
 def _erlpack(module: Any) -> Codec:
-    # It writes no pids and no references: an integer stands for them, which flatters it.
+    # It has no pids and no references: as for the other formats, their fields stand for them.
     classes: dict[type, Callable[[Any], Any]] = {
         Atom: lambda term: module.Atom(term.name),
-        Pid: lambda term: term.id,
-        Reference: lambda term: term.ids[0],
+        Pid: lambda term: [module.Atom(term.node), term.id, term.serial, term.creation],
+        Reference: lambda term: [module.Atom(term.node), term.creation, *term.ids],
     }
     return Codec("erlpack", "native", lambda term: convert(term, classes), module.pack, module.unpack)
 
@@ -98,7 +98,9 @@ def _other(name: str, encode: str, decode: str) -> Callable[[Any], Codec]:
 
 
 def _ours(module: Any) -> Codec:
-    return Codec(f"etf-codec ({module.backend()})", "ours", lambda term: term, module.encode, module.decode)
+    codec = module.backend()
+    kind = "ours, pure" if codec == "python" else "ours"
+    return Codec(f"etf-codec ({codec})", kind, lambda term: term, module.encode, module.decode)
 
 
 _CODECS: dict[str, Callable[[Any], Codec]] = {

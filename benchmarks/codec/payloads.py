@@ -42,3 +42,7 @@ PAYLOADS: Final[dict[str, Term]] = {
     "1 MB binary": b"\xa5" * 1_000_000,
     "1000 3-tuples": [(Atom("row"), n, b"name %d" % n) for n in range(1000)],
 }
+
+# Neither lists nor maps nor nested.
+LEAVES: Final = frozenset({"small int", "100-byte binary", "1 MB binary"})
+COPIES: Final = frozenset({"1 MB binary"})

@@ -128,9 +128,7 @@ pub fn encode<'a, 'py>(
     let py = term.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed, deterministic, none, legacy_identifiers, limits };
-    if options.are_left_out()
-        && let Some(short) = short(term)
-    {
+    if let Some(short) = options.are_left_out().then(|| short(term)).flatten() {
         return Ok(short);
     }
     let written = written(shared, &options, None, py, |writer| versioned(writer, term), |out| out.joined(py));

@@ -47,11 +47,14 @@ pub type PidKey = (Address, [u8; 12]);
 const MAX_KEY_BYTES: usize = 64;
 const KEY_SLOTS: usize = 1024;
 
+/// A key as it is on the wire, and its object.
+type Key = (Box<[u8]>, Py<PyBytes>);
+
 /// Binaries that were map keys: messages of one kind have the same keys. Each has one place it can be in, so
 /// that keys which never come again cost nothing to forget.
 pub struct Keys {
     hasher: RandomState,
-    slots: Vec<Option<(Box<[u8]>, Py<PyBytes>)>>,
+    slots: Vec<Option<Key>>,
 }
 
 impl Keys {

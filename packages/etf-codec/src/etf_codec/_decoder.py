@@ -75,21 +75,21 @@ def decode(
         LimitExceeded: The term is larger or deeper than the limits.
         DecodeError: The bytes are not a term, or something follows it.
     """
-    if len(data) == 3 and data[1] == 97 and data[0] == 131:
+    size = len(data)
+    if size == 3 and data[1] == 97 and data[0] == 131:
         return data[2]
     view: Data
     if (
-        isinstance(data, bytes)
+        data.__class__ is bytes
         and limits is DEFAULT_LIMITS
         and none is None
         and atoms is None
         and copy_binaries
         and binaries == "bytes"
     ):
-        reading, view = _DEFAULT_READING, data
-        size = len(data)
         if size > 6 and data[1] == 109 and data[0] == 131 and u32(data, 2)[0] == size - 6 < MAX_BYTES - 6:
             return data[6:]
+        view, reading = data, _DEFAULT_READING
     else:
         view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)
         size = len(view)
