@@ -61,6 +61,7 @@ PUBLIC = [
     "run_remote",
     "spawn_remote",
     "start_child",
+    "sys",
     "undeliverable",
 ]
 

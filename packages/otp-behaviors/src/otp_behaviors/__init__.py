@@ -15,6 +15,7 @@
 its shell over anyio; `ergo-node` gives the same kernel a network.
 """
 
+from otp_behaviors import _sys as sys
 from otp_behaviors._application import Application
 from otp_behaviors._children import Child
 from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, SupervisorReport, UnexpectedMessage
@@ -133,6 +134,7 @@ __all__ = [
     "run_remote",
     "spawn_remote",
     "start_child",
+    "sys",
     "undeliverable",
 ]
 

@@ -16,9 +16,10 @@ in the process's own task. One message is handled at a time in either case. Foll
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from sys import getrefcount
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from etf_codec import Atom, Term
 
@@ -26,11 +27,14 @@ from otp_behaviors._effects import UnexpectedMessage
 from otp_behaviors._errors import NO_REPLY, ExitError, Ignore, Stop, Unhandled
 from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller, reply
 from otp_behaviors._kernel import TURN, Kernel
+from otp_behaviors._observed import Callbacks
 from otp_behaviors._process import LocalProcess, Process
-from otp_behaviors._process_table import EXITED, IDLE, RUNNING
+from otp_behaviors._process_table import EXITED, IDLE, RUNNING, OpenRequest
 from otp_behaviors._reasons import NORMAL, TIMEOUT, from_exception
+from otp_behaviors._references import ALONE
+from otp_behaviors._server_system import ServerSystem
 from otp_behaviors._signals import Exit
-from otp_behaviors._sys import SYSTEM, handle_system
+from otp_behaviors._system import SYSTEM, debug_from_start, handle_system, is_system
 from otp_behaviors._timers import Timer
 
 BAD_CALL: Final = Atom("bad_call")
@@ -44,6 +48,9 @@ class GenServer(Process):
     """Base class of servers. Attributes of the instance are the state; override the callbacks you need."""
 
     _record: ServerProcess
+
+    debug_options: ClassVar[Sequence[Any]] = ()
+    """What to debug from the start: "trace", ("log", 20), "statistics", ("install", (function, state))."""
 
     def init(self, *args: Any) -> Any:
         """Set up the state from the arguments of `start`.
@@ -74,6 +81,20 @@ class GenServer(Process):
         when the parent ends; not when the process is killed.
         """
 
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return the status as `sys.get_status` and crash reports are to show it: without secrets, shorter.
+
+        Args:
+            status: `state` (the attributes, by Atom), `log`, and in a crash report `message` and `reason`.
+        """
+        return status
+
+    def code_change(self, old_version: Any, extra: Any) -> Any:
+        """Convert the state for the code that runs now (`sys.change_code`); may be `async def`.
+
+        Called when this class has replaced another one, so the attributes are still those of that.
+        """
+
     def continue_with(self, token: Term) -> None:
         """Have `handle_continue(token)` called right after this callback (`{continue, Token}`)."""
         self._record.continuation = (token,)
@@ -91,21 +112,25 @@ class GenServer(Process):
 class ServerProcess(LocalProcess):
     """The process of a GenServer: OTP's `gen_server` loop."""
 
-    __slots__ = ("_args", "_deadline", "continuation", "server")
+    __slots__ = ("_args", "_deadline", "_timeout", "continuation", "instance", "server")
 
     def __init__(self, kernel: Kernel, server_class: type[GenServer], args: tuple[Any, ...]) -> None:
         super().__init__(kernel)
-        self.server = server_class.__new__(server_class)
-        self.server._record = self
-        self.server._kernel = kernel
+        self.instance = server_class.__new__(server_class)
+        self.instance._record = self
+        self.instance._kernel = kernel
+        # Who gets the callbacks: the instance, or what observes it while it is debugged.
+        self.server: Callbacks = self.instance
         self._args: tuple[Any, ...] | None = args
         self._deadline: Timer | None = None
-        self.continuation: tuple[Term] | None = None
+        self._timeout: tuple[float, Term] | None = None
+        # What is to be done after the callback: `(token,)` to continue with, `()` to look what else there is.
+        self.continuation: tuple[Term, ...] | None = None
 
     @property
     def initial_call(self) -> tuple[str, str, int]:
         """The class's `init`."""
-        server_class = type(self.server)
+        server_class = type(self.instance)
         return (server_class.__module__, f"{server_class.__qualname__}.init", len(self._args or ()))
 
     def turn(self) -> int:
@@ -115,9 +140,9 @@ class ServerProcess(LocalProcess):
             kernel.step(self, self.coroutine)
             return 1
         self.status = RUNNING
-        mailbox = self.mailbox
         spent = 0
         work = self._start() if self._args is not None else None
+        mailbox = self.mailbox
         while work is None:
             if self.status is EXITED or not mailbox or spent == TURN or kernel.deferred:
                 break
@@ -132,6 +157,44 @@ class ServerProcess(LocalProcess):
             self._rest()
         return spent + 1
 
+    def serve(self, pending: OpenRequest, request: Term) -> Term:
+        """Answer a call in the caller's place, as `turn` would; NO_REPLY if the answer is not there yet."""
+        if self.coroutine is not None:
+            return super().serve(pending, request)
+        kernel = self.kernel
+        ref = pending.ref
+        caller = (pending.sender, ref)
+        kernel.running = kernel.held = True
+        kernel.current, kernel.references.serving = self, pending
+        self.status = RUNNING
+        work = None
+        try:
+            if self._deadline is not None:
+                self._cancel_timeout()
+            answer = self.server.handle_call(request, caller)
+            if answer is NO_REPLY or type(answer) is CoroutineType or self.continuation is not None:
+                answer, work = self._unanswered(pending, caller, answer)
+            elif pending.done:
+                answer = NO_REPLY
+            elif getrefcount(caller) == ALONE and getrefcount(ref) == ALONE + 2:
+                # Nobody has kept the tag, so no reply can come by it any more: the next call may have it.
+                kernel.spare_request = pending
+        except Exception as error:
+            pending.enlist(self)
+            answer, work = NO_REPLY, self._failed(error, caller)
+        finally:
+            kernel.leave(self, work)
+        return answer
+
+    def _unanswered(self, pending: OpenRequest, caller: Caller, answer: Term) -> tuple[Term, Work | None]:
+        """The callback has returned, but is not all there is to do."""
+        if answer is NO_REPLY:
+            pending.enlist(self)
+        elif type(answer) is CoroutineType:
+            pending.enlist(self)
+            return NO_REPLY, self._finish(answer, caller)
+        return answer, None if self.continuation is None else self._continue()
+
     def returned(self, value: Term) -> None:
         """The callback that had to wait is done."""
         if self.status is not EXITED:
@@ -142,8 +205,18 @@ class ServerProcess(LocalProcess):
         self.kernel.exit(self, from_exception(error), error)
 
     def set_timeout(self, seconds: float, message: Term) -> None:
-        """Start the timeout of the state; any message cancels it."""
-        self._cancel_timeout()
+        """Start the timeout of the state after this callback; any message cancels it."""
+        self._timeout = (seconds, message)
+        if self.continuation is None:
+            self.continuation = ()
+
+    def resume_timeout(self) -> None:
+        """Start the timeout of the state: now is when the callback that asked for it is over."""
+        if self._timeout is None:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        seconds, message = self._timeout
         self._deadline = self.kernel.start_timer(seconds, lambda: self._timed_out(message))
 
     def _timed_out(self, message: Term) -> None:
@@ -152,9 +225,15 @@ class ServerProcess(LocalProcess):
             self.kernel.put(self, message)
 
     def _cancel_timeout(self) -> None:
-        deadline, self._deadline = self._deadline, None
+        deadline, self._deadline, self._timeout = self._deadline, None, None
         if deadline is not None:
             deadline.cancel()
+
+    def _interrupt_timeout(self, message: Term) -> None:
+        timeout = self._timeout
+        self._cancel_timeout()
+        if is_system(message):
+            self._timeout = timeout
 
     def _rest(self) -> None:
         self.status = IDLE
@@ -166,7 +245,7 @@ class ServerProcess(LocalProcess):
     def _start(self) -> Work | None:
         args, self._args = self._args or (), None
         try:
-            result = self.server.init(*args)
+            result = self.instance.init(*args)
             if type(result) is CoroutineType:
                 return self._finish_start(result)
         except Exception as error:
@@ -185,6 +264,8 @@ class ServerProcess(LocalProcess):
             await work
 
     def _started(self) -> Work | None:
+        if self.instance.debug_options:
+            debug_from_start(ServerSystem(self, self.instance), self.instance.debug_options)
         self.acknowledge()
         return None if self.continuation is None else self._continue()
 
@@ -202,7 +283,7 @@ class ServerProcess(LocalProcess):
 
     def _handle(self, message: Term) -> Work | None:
         if self._deadline is not None:
-            self._cancel_timeout()
+            self._interrupt_timeout(message)
         server = self.server
         caller: Caller | None = None
         try:
@@ -219,7 +300,7 @@ class ServerProcess(LocalProcess):
                 if size == 2 and (tag is GEN_CAST or tag == GEN_CAST):
                     return self._run(server.handle_cast, message[1])
                 if size == 3 and tag == SYSTEM:
-                    return handle_system(self, message[1], message[2])
+                    return handle_system(ServerSystem(self, self.instance), message)
             elif type(message) is Exit and message.pid == self.parent:
                 return self.stop(message.reason)
             return self._run(server.handle_info, message)
@@ -233,9 +314,14 @@ class ServerProcess(LocalProcess):
         return None if self.continuation is None else self._continue()
 
     def _continue(self) -> Work | None:
-        (token,), self.continuation = self.continuation or ((None,)), None
+        continuation, self.continuation = self.continuation, None
+        if not continuation:
+            self.resume_timeout()
+            return None
+        if self._timeout is not None:
+            self.continuation = ()
         try:
-            return self._run(self.server.handle_continue, token)
+            return self._run(self.server.handle_continue, continuation[0])
         except Exception as error:
             return self._failed(error, None)
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Coroutine, MutableMapping
 from contextlib import AsyncExitStack
 from secrets import randbits
-from time import monotonic
+from time import monotonic, time
 from types import TracebackType
 from typing import Any, Final, Self, TypeVarTuple
 
@@ -28,11 +28,13 @@ from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._log import log, logger, shown
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
-from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
+from otp_behaviors._process_table import IDLE, NO_MAIL, ProcessRecord, Waiter
+from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
 from otp_behaviors._signals import Signal, destination
-from otp_behaviors._sys import SYSTEM, TERMINATE
+from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors._task import EventWaiter, ProcessTask
+from otp_behaviors._waiter_asyncio import future_waiters
 
 Args = TypeVarTuple("Args")
 
@@ -49,7 +51,7 @@ SHUTDOWN_GRACE: Final = 5.0
 """Seconds a process started from outside has to stop when the runtime ends, as a worker's `shutdown`."""
 
 
-class Runtime:
+class Runtime(ProgramRequests):
     """Processes in an anyio program. Use it as `async with`; leaving it has ended every process.
 
     Args:
@@ -59,9 +61,11 @@ class Runtime:
 
     def __init__(self, kernel: Kernel | None = None, *, shutdown: float = SHUTDOWN_GRACE) -> None:
         self.kernel = Kernel(now=monotonic(), seed=randbits(64)) if kernel is None else kernel
+        self.kernel.time_offset = time() - monotonic()
         self._shutdown = shutdown
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stack = AsyncExitStack()
+        self._waiter: Callable[[], Waiter] = EventWaiter
         self._wakeup: anyio.Event | None = None
         self._woken = False
         self._closing = False
@@ -74,6 +78,7 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
+        self._waiter = future_waiters() or EventWaiter
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
@@ -146,7 +151,7 @@ class Runtime:
         self.pump()
         if not started.done:
             try:
-                await started.wait(EventWaiter(), None)
+                await started.wait(self.waiter(), None)
             finally:
                 if not started.done:
                     self.kernel.exit(record, KILLED)
@@ -353,7 +358,7 @@ class Runtime:
 
     def waiter(self) -> Waiter:
         """Return a place where the calling task can wait."""
-        return EventWaiter()
+        return self._waiter()
 
     async def checkpoint(self) -> None:
         """Let other tasks run if this one has held the event loop for `MAX_HOLD` seconds."""
@@ -371,21 +376,16 @@ class Runtime:
         if isinstance(effect, Await):
             self._await(effect.record)
         elif isinstance(effect, Cancel):
-            if effect.record.scope is not None:
-                effect.record.scope.cancel()
+            if effect.record.task is not None:
+                effect.record.task.cancel()
         else:
             log(self.kernel, effect)
 
     def _await(self, record: ProcessRecord) -> None:
-        if not record.alive:
-            return
-        if isinstance(record.scope, ProcessTask):
-            record.scope.resume()
-            return
-        assert self._tasks is not None
-        task = ProcessTask(self.kernel, record, self.pump)
-        record.scope = task
-        self._tasks.start_soon(task.run, name=f"{record.pid!r} {record.name or record.initial_call[1]}")
+        if record.alive:
+            assert self._tasks is not None
+            record.task = task = ProcessTask(self.kernel, record, self.waiter(), self.pump)
+            self._tasks.start_soon(task.run, name=f"{record.pid!r} {record.name or record.initial_call[1]}")
 
     async def _run(self) -> None:
         # A cancelled program still has its servers terminate, and the kernel must run for that.
@@ -397,6 +397,7 @@ class Runtime:
         while not self._stopped:
             self._wakeup = anyio.Event()
             self._woken = False
+            kernel.alarm = -math.inf
             self._last_checkpoint = monotonic()
             kernel.handle_time(self._last_checkpoint)
             self.pump()
@@ -404,8 +405,8 @@ class Runtime:
                 await anyio.lowlevel.checkpoint()
                 continue
             deadline = kernel.deadline()
-            wait = math.inf if deadline is None else max(0.0, deadline - monotonic())
-            with anyio.move_on_after(None if wait == math.inf else wait):
+            kernel.alarm = math.inf if deadline is None else deadline
+            with anyio.move_on_after(None if deadline is None else max(0.0, deadline - monotonic())):
                 await self._wakeup.wait()
 
     async def _stop(self) -> None:
@@ -467,6 +468,6 @@ class ClientProcess(LocalProcess):
 
     def turn(self) -> int:
         """Drop messages: nobody outside of a process can receive."""
-        self.mailbox.clear()
+        self.mailbox = NO_MAIL
         self.status = IDLE
         return 1
