@@ -204,6 +204,24 @@ async def test_timers_wake_the_runtime() -> None:
     assert seen == ["first", "second"]
 
 
+async def test_a_timer_that_a_callback_starts_wakes_the_runtime() -> None:
+    woken = anyio.Event()
+
+    class Sleeper(GenServer):
+        def handle_call(self, request: Any, caller: Any) -> None:
+            self.send_after(0.01, self.pid, request)
+
+        def handle_info(self, message: Any) -> None:
+            woken.set()
+
+    async with LocalRuntime() as runtime:
+        sleeper = await runtime.start(Sleeper)
+        await anyio.wait_all_tasks_blocked()  # the kernel's task waits, and knows of no timer
+        await sleeper.call("wake")
+        with anyio.fail_after(2):
+            await woken.wait()
+
+
 @pytest.mark.parametrize("verb", ["call", "cast", "send"])
 async def test_a_tight_loop_lets_others_run(verb: str) -> None:
     turns = 0
