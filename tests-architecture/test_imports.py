@@ -23,6 +23,7 @@ MAY_IMPORT: Final = {
 OPTIONAL: Final = {
     "etf_codec._backend": {"etf_codec_native"},  # the accelerator, a distribution of its own
     "etf_codec.testing": {"hypothesis"},  # strategies are of no use without it
+    "ergo_node._certificates": {"cryptography"},  # loaded on demand, by what makes certificates
 }
 
 WAITING: Final = {"asyncio", "anyio", "trio", "socket", "ssl", "select", "selectors", "threading"}
@@ -31,7 +32,7 @@ IMPURE: Final = WAITING | {"time", "random", "logging"}
 # Everything else under src/ is pure: it takes bytes, time and chance as arguments.
 SHELL: Final = {
     "epmd_server": {"_listening", "_server", "_client", "_daemon", "__main__"},
-    "otp_behaviors": {"_log", "_task", "_runtime", "_waiter_asyncio"},
+    "otp_behaviors": {"_log", "_task", "_runtime", "_threads", "_waiter_asyncio"},
     "ergo_node": {"*"},
 }
 PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers"}

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 import epmd_server
@@ -14,7 +15,7 @@ from anyio import to_thread
 from anyio.abc import SocketAttribute, SocketStream
 from ergo_node import Epmd, Node
 from ergo_node.cli import main
-from etf_codec import Atom
+from etf_codec import Atom, from_text
 from otp_behaviors import GenServer
 
 HOST, COOKIE = "127.0.0.1", "secret"
@@ -160,3 +161,29 @@ async def test_ctrl_c(epmd: Epmd, backend: str) -> None:
             assert process.stderr is not None
             assert b"".join([data async for data in process.stderr]) == b""
         tasks.cancel_scope.cancel()
+
+
+def test_certs_makes_what_erlang_and_python_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "certs"
+    assert main(["certs", str(folder), "py@10.0.0.4", "db.example.com"]) == 0
+    assert {path.name for path in folder.iterdir()} == {
+        *("ca.pem", "ca-key.pem"),
+        *("10.0.0.4.pem", "10.0.0.4.conf", "db.example.com.pem", "db.example.com.conf"),
+    }
+    conf = (folder / "10.0.0.4.conf").read_text()
+    options = from_text(conf.partition("\n")[2])
+    assert [side[0] for side in options] == [Atom("server"), Atom("client")]
+    assert dict(options[0][1])[Atom("certfile")] == [*map(ord, str(folder / "10.0.0.4.pem"))]
+    authority = (folder / "ca.pem").read_bytes()
+    assert main(["certs", str(folder), "other"]) == 0
+    assert (folder / "ca.pem").read_bytes() == authority
+    assert f'Tls("{folder}/other.pem", ca="{folder}/ca.pem")' in capsys.readouterr().out
+
+
+def test_certs_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["certs", str(tmp_path / "file"), "host"]) == 1
+    assert main(["certs", str(tmp_path / "new"), "host", "--days", "0"]) == 1
+    (tmp_path / "ca-key.pem").touch()
+    assert main(["certs", str(tmp_path), "host"]) == 1
+    assert capsys.readouterr().err.count("ergo-node: ") == 3

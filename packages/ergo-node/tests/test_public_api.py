@@ -18,10 +18,13 @@ PUBLIC = [
     "NodeEvent",
     "NodeMonitor",
     "NodeUp",
+    "NotAllowed",
     "NotConnected",
     "Registry",
     "RemoteName",
     "RpcError",
+    "Tls",
+    "TlsError",
 ]
 
 
@@ -41,9 +44,10 @@ def test_every_error_is_a_node_error() -> None:
     errors = [
         each for each in vars(ergo_node).values() if isinstance(each, type) and issubclass(each, Exception)
     ]
-    assert len(errors) == 11
+    assert len(errors) == 13
     assert all(issubclass(each, ergo_node.NodeError) for each in errors)
     assert issubclass(ergo_node.BadName, ValueError)
     assert issubclass(ergo_node.NameInUse, ergo_node.CannotStart)
     assert issubclass(ergo_node.HandshakeRefused, ergo_node.NotConnected)
+    assert issubclass(ergo_node.TlsError, ergo_node.NotConnected)
     assert issubclass(ergo_node.CookieMismatch, ergo_node.NotConnected)

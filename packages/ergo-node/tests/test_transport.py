@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 from anyio.streams.stapled import StapledObjectStream
 from ergo_node._config import SHUTDOWN_GRACE
-from ergo_node._transport import JOIN_BYTES, Transport, _joined
+from ergo_node._transport import JOIN_BYTES, StreamTransport, Transport, Wiring, joined
 from erldist_proto import Closed, Connection, Event, Received, SendSender
 from erldist_proto.testing import connected_pair
 from etf_codec import Pid
@@ -28,12 +28,12 @@ SMALL, LARGE = b"x" * 100, b"y" * (JOIN_BYTES + 1)
         ([memoryview(SMALL), SMALL], [SMALL * 2]),
     ],
 )
-def test_small_pieces_are_joined(pieces: list[bytes | memoryview], written: list[bytes | memoryview]) -> None:
-    assert _joined(pieces) == written
+def test_small_pieces_arejoined(pieces: list[bytes | memoryview], written: list[bytes | memoryview]) -> None:
+    assert joined(pieces) == written
 
 
 def test_large_pieces_are_not_copied() -> None:
-    assert _joined([SMALL, LARGE, SMALL])[1] is LARGE
+    assert joined([SMALL, LARGE, SMALL])[1] is LARGE
 
 
 class Pipe(anyio.abc.ByteStream):
@@ -70,7 +70,7 @@ class End:
     def __init__(self, connection: Connection, pipe: Pipe) -> None:
         self.events: list[Event] = []
         self.arrived = anyio.Event()
-        self.transport = Transport(connection, pipe, self._handle)
+        self.transport = StreamTransport(Wiring(connection, self._handle), pipe)
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
         assert transport is self.transport

@@ -18,11 +18,14 @@ from ergo_node._errors import (
     HandshakeRefused,
     NameInUse,
     NodeError,
+    NotAllowed,
     NotConnected,
+    TlsError,
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._node import Node
 from ergo_node._registry import Registry
+from ergo_node._tls import Tls
 
 __version__ = "0.1.0"
 
@@ -43,10 +46,13 @@ __all__ = [
     "NodeEvent",
     "NodeMonitor",
     "NodeUp",
+    "NotAllowed",
     "NotConnected",
     "Registry",
     "RemoteName",
     "RpcError",
+    "Tls",
+    "TlsError",
 ]
 
 for _public in [globals()[name] for name in __all__]:

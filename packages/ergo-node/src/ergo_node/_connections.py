@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable
 from secrets import randbelow, token_hex
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, TaskGroup
+from anyio.abc import TaskGroup
 from erldist_proto import (
     Accept,
     AliveAsked,
@@ -24,18 +24,21 @@ from erldist_proto import (
     ConnectionRequested,
     Event,
     LocalNode,
+    NodeName,
     Received,
     Refuse,
     simultaneous_status,
 )
 from etf_codec import Atom, EtfError
-from otp_behaviors import DownSignal, ExitSignal, Signal
+from otp_behaviors import DemonitorSignal, DownSignal, ExitSignal, Signal, UnlinkAckSignal, UnlinkSignal
 
 from ergo_node._config import MAX_HANDSHAKES, NET_TICK_TIME, SETUP_TIME
 from ergo_node._errors import NotConnected, failure_of
 from ergo_node._names import Names
+from ergo_node._network import Network
+from ergo_node._tls import TlsContexts
 from ergo_node._translate import TO_WIRE, FromWire
-from ergo_node._transport import Transport
+from ergo_node._transport import Transport, Wiring
 
 logger: Final = logging.getLogger("ergo_node")
 
@@ -63,6 +66,14 @@ class Attempt:
         self.scope = anyio.CancelScope()
 
 
+PASSIVE: Final = (DemonitorSignal, UnlinkSignal, UnlinkAckSignal, DownSignal)
+"""Signals about bonds that ended with the connection they went over: none is made for them."""
+
+
+def _is_passive(signal: Signal) -> bool:
+    return isinstance(signal, PASSIVE) or (isinstance(signal, ExitSignal) and signal.linked)
+
+
 class Owner(Protocol):
     """The node, as its connections see it."""
 
@@ -86,8 +97,10 @@ class Connections:
         local: who we are.
         cookie_of: the cookie shared with a node.
         names: finds other nodes.
+        network: opens sockets.
         owner: gets what arrives.
         tasks: where connections run.
+        tls: encrypts connections, if it is not None.
         none: the atom that stands for None in terms.
         tick_time: seconds, as net_ticktime.
     """
@@ -97,19 +110,27 @@ class Connections:
         local: LocalNode,
         cookie_of: Callable[[str], str],
         names: Names,
+        network: Network,
         owner: Owner,
         tasks: TaskGroup,
         *,
+        tls: TlsContexts | None = None,
         none: Atom | None = None,
         tick_time: float = NET_TICK_TIME,
     ) -> None:
         self._local = local
         self._cookie_of = cookie_of
         self._names = names
+        self._network = network
         self._owner = owner
         self._tasks = tasks
-        self._none = none
-        self._tick_time = tick_time
+        self._tls = tls
+        self._options: dict[str, Any] = {
+            "length_bytes": 2 if tls is None else 4,
+            "tick_time": tick_time,
+            "setup_time": SETUP_TIME,
+            "none": none,
+        }
         self._up: dict[str, Up] = {}
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
@@ -128,7 +149,8 @@ class Connections:
             node = destination(signal)
             up = self._up.get(node)
             if up is None:
-                self._attempt(node).signals.append(signal)
+                if node in self._attempts or not _is_passive(signal):
+                    self._attempt(node).signals.append(signal)
             else:
                 self._send(up, signal)
                 touched[node] = up
@@ -211,21 +233,20 @@ class Connections:
         if node == self._local.name:
             raise NotConnected(f"{node} is this node itself")
         address = await self._names.find(node)
-        try:
-            stream = await anyio.connect_tcp(address.host, address.port)
-        except OSError as error:
-            raise NotConnected(f"{node} does not listen at {address.host}:{address.port}: {error}") from error
         connection = Connection.initiator(
             self._local,
             peer=node,
             cookie=self._cookie_of(node),
             now=monotonic(),
             handshake_version=address.handshake_version,
-            tick_time=self._tick_time,
-            setup_time=SETUP_TIME,
-            none=self._none,
+            **self._options,
         )
-        return Transport(connection, stream, self._handle)
+        tls = None if self._tls is None else self._tls.connect(NodeName.parse(node).host)
+        wiring = Wiring(connection, self._handle, tls, address.host)
+        try:
+            return await self._network.connect(address.host, address.port, wiring)
+        except OSError as error:
+            raise NotConnected(f"{node} does not listen at {address.host}:{address.port}: {error}") from error
 
     async def _not_connected(self, node: str, attempt: Attempt, transport: Transport) -> None:
         closed = transport.closed
@@ -252,16 +273,15 @@ class Connections:
 
     # Incoming
 
-    async def accept(self, stream: ByteStream) -> None:
-        """Take a connection that a peer opened; returns when it is over."""
+    def admit(self, host: str) -> Wiring | None:
+        """Somebody has connected: with what to go on, or None to close at once."""
         if self.closing or len(self._handshakes) >= MAX_HANDSHAKES:
-            await anyio.aclose_forcefully(stream)
-            return
-        peer = stream.extra(SocketAttribute.remote_address, ("?",))
-        connection = Connection.acceptor(
-            self._local, now=monotonic(), tick_time=self._tick_time, setup_time=SETUP_TIME, none=self._none
-        )
-        transport = Transport(connection, stream, self._handle)
+            return None
+        connection = Connection.acceptor(self._local, now=monotonic(), **self._options)
+        return Wiring(connection, self._handle, None if self._tls is None else self._tls.accept(), host)
+
+    async def run(self, transport: Transport) -> None:
+        """Run the transport of somebody who was admitted; returns when it is over."""
         self._handshakes.add(transport)
         try:
             await transport.run()
@@ -269,7 +289,7 @@ class Connections:
             self._handshakes.discard(transport)
         closed = transport.closed
         if closed is not None and closed.reason not in ("connection_closed", "disconnect"):
-            logger.warning("connection from %s: %s", ":".join(map(str, peer[:2])), closed.text)
+            logger.warning("connection from %s: %s", transport.host, closed.text)
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
         up = self._up.get(transport.connection.peer)
@@ -296,7 +316,9 @@ class Connections:
 
     def _requested(self, transport: Transport, event: ConnectionRequested) -> None:
         connection, name = transport.connection, event.name
-        if event.wants_name:
+        if not self._vouched(transport, name.rpartition("@")[2]):
+            connection.send(Refuse("not_allowed"))
+        elif event.wants_name:
             given = f"{token_hex(8)}@{name}"
             creation = 4 + randbelow(2**32 - 4)
             connection.send(Accept(self._cookie_of(given), name=given, creation=creation))
@@ -313,6 +335,13 @@ class Connections:
                 connection.send(Accept(self._cookie_of(name), status=status))
         else:
             connection.send(Accept(self._cookie_of(name)))
+
+    def _vouched(self, transport: Transport, host: str) -> bool:
+        """Tell whether the peer's certificate, if there has to be one, is for the host it claims to be on."""
+        if self._tls is None or transport.tls is None or self._tls.vouches(transport.tls, host):
+            return True
+        logger.warning("connection from %s: its certificate is not for %s", transport.host, host)
+        return False
 
     def _connected(self, transport: Transport, event: Connected) -> Up:
         self._handshakes.discard(transport)

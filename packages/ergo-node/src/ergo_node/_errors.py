@@ -6,10 +6,14 @@ NodeError
 │   └── NameInUse        another node holds the name at the EPMD
 └── NotConnected         a node cannot be reached
     ├── HandshakeRefused it answered, and said no
-    └── CookieMismatch   the two nodes have different cookies
+    ├── CookieMismatch   the two nodes have different cookies
+    ├── NotAllowed       a policy of this node forbids it
+    └── TlsError         TLS failed: a certificate is not accepted, or one side does not speak it
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from erldist_proto import Closed, DistFlags
 
@@ -53,10 +57,24 @@ class CookieMismatch(NotConnected):
     """The digests of the handshake differ: the two nodes do not share a cookie."""
 
 
+class NotAllowed(NotConnected):
+    """A policy of this node, or its stopping, forbids the connection."""
+
+
+class TlsError(NotConnected):
+    """TLS failed: a certificate is not accepted, or one side does not speak TLS."""
+
+
+TLS_FAILED: Final = "tls_failed"
+"""The reason of `Closed` where TLS, and not the protocol, ended a connection."""
+
+
 def failure_of(closed: Closed) -> NotConnected:
     """Return the error for a connection that ended before it was up."""
     if closed.reason == "cookie_mismatch":
         return CookieMismatch(f"{closed.text}: give both nodes the same cookie")
+    if closed.reason == TLS_FAILED:
+        return TlsError(closed.text)
     if closed.status is not None:
         return HandshakeRefused(closed.text, closed.status, closed.missing)
     return NotConnected(closed.text)

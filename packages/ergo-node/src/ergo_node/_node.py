@@ -9,8 +9,7 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream, TaskGroup
-from anyio.streams.stapled import MultiListener
+from anyio.abc import TaskGroup
 from erldist_proto import LocalNode, NodeName
 from etf_codec import Atom, Reference, Term
 from otp_behaviors import (
@@ -34,11 +33,14 @@ from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
+from ergo_node._network import Listener, Network, StreamNetwork
 from ergo_node._registry import Registry
 from ergo_node._rex import NAME as REX
 from ergo_node._rex import Rex
 from ergo_node._rpc import OK, RpcRuntime
+from ergo_node._tls import Tls, TlsContexts
 from ergo_node._translate import FLAGS
+from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
 
 logger: Final = logging.getLogger("ergo_node")
 logger.addHandler(logging.NullHandler())
@@ -58,6 +60,7 @@ class Node(RpcRuntime):
         hidden: whether to stay out of `nodes()` of others, and of `global`.
         epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
         listen: where to listen for other nodes.
+        tls: encrypts all connections and checks certificates, as `-proto_dist inet_tls`; None for plain ones.
         routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
         resolver: `async def resolver(name)`, asked for nodes without a route before EPMD is; returns host and
             port, or None.
@@ -69,7 +72,7 @@ class Node(RpcRuntime):
 
     Raises:
         BadName: the name is no node name; the text says what one looks like.
-        CannotStart: the cookie is none.
+        CannotStart: the cookie is none, or a file of `tls` cannot be used.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Node(RpcRuntime):
         hidden: bool = False,
         epmd: Epmd | None = DEFAULT_EPMD,
         listen: Listen = DEFAULT_LISTEN,
+        tls: Tls | None = None,
         routes: Mapping[str, tuple[str, int]] | None = None,
         resolver: Resolver | None = None,
         none: Atom | None = None,
@@ -110,7 +114,8 @@ class Node(RpcRuntime):
         self._failures: dict[str, str] = {}
         self._refused: Exception | None = None
         self._scopes: list[anyio.CancelScope] = []
-        self._listener: MultiListener[SocketStream] | None = None
+        self._listener: Listener | None = None
+        self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
 
     def __repr__(self) -> str:
@@ -125,7 +130,8 @@ class Node(RpcRuntime):
 
     async def opening(self, tasks: TaskGroup) -> None:
         """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
-        self._listener = await self._open_listener()
+        network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
+        self._listener = await self._open_listener(network)
         if self._epmd is None:
             # As OTP without EPMD: 32 random bits, but none of the reserved 0 to 3.
             creation = 4 + randbelow(2**32 - 4)
@@ -136,8 +142,10 @@ class Node(RpcRuntime):
             LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden),
             self.cookie_of,
             self._names,
+            network,
             self,
             tasks,
+            tls=self._tls,
             none=self._none,
             tick_time=self._tick_time,
         )
@@ -149,7 +157,8 @@ class Node(RpcRuntime):
         await self.start(Supervisor(*children, intensity=10, name="net_sup"))
         listener, self._listener = self._listener, None
         assert listener is not None
-        tasks.start_soon(self._until_left, self._accept, listener)
+        assert self._connections is not None
+        tasks.start_soon(self._until_left, listener.serve, self._connections, tasks)
 
     async def closing(self) -> None:
         """Say goodbye: every connection closes, the name is released."""
@@ -167,22 +176,17 @@ class Node(RpcRuntime):
             self._scopes.append(scope)
             await function(*args, **status)
 
-    async def _accept(self, listener: MultiListener[SocketStream]) -> None:
-        assert self._connections is not None
-        async with listener:
-            await listener.serve(self._connections.accept, self._tasks)
-
-    async def _open_listener(self) -> MultiListener[SocketStream]:
+    async def _open_listener(self, network: Network) -> Listener:
         loopback = is_loopback(self._name.host)
         host = self._listen.host or ("127.0.0.1" if loopback else "0.0.0.0")  # noqa: S104  # peers reach us
         failure: OSError | None = None
         for port in self._listen.ports:
             try:
-                listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+                listener = await network.listen(host, port)
             except OSError as error:
                 failure = error
                 continue
-            self.port = listener.extra(SocketAttribute.local_port)
+            self.port = listener.port
             return listener
         ports = ", ".join(str(port) for port in self._listen.ports)
         why = "no port was given" if failure is None else failure.strerror or str(failure)
@@ -201,6 +205,15 @@ class Node(RpcRuntime):
             ValueError: the cookie is empty, or has a character beyond Latin-1.
         """
         self._cookies[node] = checked(cookie)
+
+    def reload_tls(self) -> None:
+        """Read the files of `tls` again, as for a new certificate. Connections there are stay as they are.
+
+        Raises:
+            CannotStart: a file cannot be used; the old certificates stay in use.
+        """
+        if self._tls is not None:
+            self._tls.reload()
 
     def add_route(self, node: str, host: str, port: int) -> None:
         """Find a node at a fixed address, without asking an EPMD."""
@@ -244,6 +257,7 @@ class Node(RpcRuntime):
     async def disconnect(self, node: str) -> bool:
         """Close the connection to a node (`erlang:disconnect_node/1`); False if there was none."""
         assert self._connections is not None
+        self.pump()  # what was sent before still goes over this connection
         return self._connections.disconnect(node)
 
     def nodes(self, kind: Kind = "visible") -> list[str]:

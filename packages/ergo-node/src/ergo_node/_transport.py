@@ -1,20 +1,24 @@
-"""A connection at work: bytes of an anyio stream into the protocol, what comes out back into the stream.
+"""A connection at work: what a socket brings goes into the protocol, what comes out goes to the socket.
 
-One task reads and one writes, so that a peer that does not read never stops us from reading. What is handled
-together is written together.
+`Transport` is all of that but the socket; `StreamTransport` has one of anyio. What is handled together is
+written together, and a peer that does not read never stops us from reading.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
-from erldist_proto import Closed, Connection, Event
+from erldist_proto import Closed, Connected, Connection, Event
 
 from ergo_node._config import SHUTDOWN_GRACE
+from ergo_node._errors import TLS_FAILED, TlsError
+from ergo_node._tls_session import TlsSession
 
 READ_BYTES: Final = 262_144
 """Bytes read at once: a few fragments of 64 KiB."""
@@ -22,29 +26,168 @@ READ_BYTES: Final = 262_144
 JOIN_BYTES: Final = 65_536
 """Pieces up to this size are joined into one write; larger ones go as they are, uncopied."""
 
+BUSY_BYTES: Final = 1_048_576
+"""What may wait to be written before senders wait as well: the default of `+zdbbl`, OTP's busy limit."""
 
-class Transport:
-    """Pumps one connection until it is closed.
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a transport carries.
 
     Args:
         connection: the protocol.
-        stream: the socket.
         handle: takes the events of each read, in order, before anything they caused is written.
+        tls: the session that encrypts it, or None.
+        host: the address of the peer, for the log.
     """
 
-    def __init__(
-        self, connection: Connection, stream: ByteStream, handle: Callable[[Transport, list[Event]], None]
-    ) -> None:
-        self.connection = connection
+    connection: Connection
+    handle: Callable[[Transport, list[Event]], None]
+    tls: TlsSession | None = None
+    host: str = "?"
+
+
+class Transport(ABC):
+    """Pumps one connection until it is closed."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.connection = wiring.connection
+        self.tls = wiring.tls
+        self.host = wiring.host
         self.closed: Closed | None = None
+        self._handle = wiring.handle
+        self._tls_error: TlsError | None = None
+        self._relieved: anyio.Event | None = None
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Read and write until the connection has ended, one way or the other; then close the socket."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Something was sent: have it written."""
+
+    @abstractmethod
+    def _timed(self) -> None:
+        """The time at which the connection has something to do may have changed."""
+
+    @property
+    @abstractmethod
+    def bytes_waiting(self) -> int:
+        """What the system has not taken yet of what was sent."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Read no more until `resume_reading`; that the peer is silent meanwhile is not held against it."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Read again."""
+
+    def close(self) -> None:
+        """End the connection; what was sent before is still written."""
+        self.connection.close()
+        self._report()
+        self.flush()
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much waits to be written that senders should wait, as for OTP's busy port."""
+        return self.closed is None and self.bytes_waiting > BUSY_BYTES
+
+    async def relieved(self) -> None:
+        """Wait until the transport is not busy any more, or closed."""
+        while self.busy:
+            if self._relieved is None:
+                self._relieved = anyio.Event()
+            await self._relieved.wait()
+
+    # For those who have the socket
+
+    def _begin(self) -> None:
+        if self.tls is not None:
+            self.tls.begin()
+
+    def _received(self, data: bytes) -> None:
+        """Bytes came from the socket."""
+        if self.tls is not None:
+            try:
+                data = self.tls.decrypt(data)
+            except TlsError as error:
+                self._fail(error)
+                return
+        if data:
+            self.connection.receive_data(data)
+            self._report()
+
+    def _ended(self) -> None:
+        """The socket has ended, or broke."""
+        if self.tls is not None and not self.tls.established and self._tls_error is None:
+            self._tls_error = TlsError(
+                "it closed the connection: does it use TLS, and accept our certificate?"
+            )
+        self.connection.receive_eof()
+        self._report()
+
+    def _output(self) -> list[bytes | memoryview]:
+        """What is to be written now."""
+        pieces = self.connection.data_to_send()
+        if self.tls is None:
+            return pieces
+        try:
+            data = self.tls.encrypt(pieces)
+        except TlsError as error:
+            self._fail(error)
+            return []
+        if self.closed is not None:
+            data += self.tls.close()
+        return [data] if data else []
+
+    def _relieve(self) -> None:
+        """Some of what waited has been written."""
+        if self._relieved is not None and (self.closed is not None or self.bytes_waiting <= BUSY_BYTES // 2):
+            self._relieved.set()
+            self._relieved = None
+
+    def _fail(self, error: TlsError) -> None:
+        self._tls_error = error
+        self.connection.receive_eof()
+        self._report()
+
+    def _report(self) -> None:
+        events = self.connection.events()
+        if not events:
+            return
+        last = events[-1]
+        if isinstance(last, Closed):
+            if self._tls_error is not None and last.reason == "connection_closed":
+                who = self.connection.peer or self.host
+                last = replace(last, reason=TLS_FAILED, text=f"TLS with {who} failed: {self._tls_error}")
+                events[-1] = last
+            self.closed = last
+            self._relieve()
+            self._timed()
+        elif isinstance(events[0], Connected) or isinstance(last, Connected):
+            self._timed()
+        self._handle(self, events)
+
+
+class StreamTransport(Transport):
+    """A transport over a stream of anyio: one task reads and one writes."""
+
+    def __init__(self, wiring: Wiring, stream: ByteStream) -> None:
+        super().__init__(wiring)
         self._stream = stream
-        self._handle = handle
         self._written = anyio.Event()
         self._writing = anyio.CancelScope()
+        self._in_flight = 0
+        self._reading = anyio.Event()
+        self._reading.set()
 
     async def run(self) -> None:
         """Read and write until the connection has ended, one way or the other; then close the stream."""
         try:
+            self._begin()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._write)
                 await self._read()
@@ -52,7 +195,7 @@ class Transport:
         finally:
             if self.closed is None:
                 self.connection.close()
-                self._events()
+                self._report()
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(self._stream)
 
@@ -60,31 +203,39 @@ class Transport:
         """Something was sent: have it written."""
         self._written.set()
 
-    def close(self) -> None:
-        """End the connection; what was sent before is still written."""
-        self.connection.close()
-        self._events()
-        self.flush()
+    def _timed(self) -> None:
+        if self.closed is not None:
+            # A peer that does not read cannot keep what is left from being given up.
+            self._writing.deadline = anyio.current_time() + SHUTDOWN_GRACE
+            self._reading.set()
+        self._written.set()
 
-    def _events(self) -> None:
-        events = self.connection.events()
-        if events:
-            if isinstance(events[-1], Closed):
-                self.closed = events[-1]
-                # A peer that does not read cannot keep what is left from being given up.
-                self._writing.deadline = anyio.current_time() + SHUTDOWN_GRACE
-            self._handle(self, events)
+    @property
+    def bytes_waiting(self) -> int:
+        """What the system has not taken yet of what was sent."""
+        return self.connection.bytes_pending + self._in_flight
+
+    def pause_reading(self) -> None:
+        """Read no more, after the read that is under way."""
+        if self._reading.is_set() and self.closed is None:
+            self.connection.pause_reading()
+            self._reading = anyio.Event()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self.connection.resume_reading()
+        self._reading.set()
 
     async def _read(self) -> None:
-        connection, receive = self.connection, self._stream.receive
+        receive = self._stream.receive
         while self.closed is None:
             try:
                 data = await receive(READ_BYTES)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                connection.receive_eof()
+                self._ended()
             else:
-                connection.receive_data(data)
-            self._events()
+                await self._reading.wait()
+                self._received(data)
             self.flush()
 
     async def _write(self) -> None:
@@ -100,36 +251,39 @@ class Transport:
                 self._written = anyio.Event()
                 if due is not None and monotonic() >= due:
                     connection.handle_time(monotonic())
-                    self._events()
+                    self._report()
         # The reader waits for a peer that may never say anything again: end its wait.
         await self._stream.aclose()
 
     async def _send_all(self) -> None:
-        while data := self.connection.data_to_send():
+        while data := self._output():
+            self._in_flight = sum(map(len, data))
             try:
-                for piece in _joined(data):
+                for piece in joined(data):
                     # anyio's backends take any buffer; its annotation, bytes, is narrower than they are.
                     await self._stream.send(piece)  # type: ignore[arg-type]
+                    self._in_flight -= len(piece)
+                    self._relieve()
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self.connection.receive_eof()
-                self._events()
+                self._in_flight = 0
+                self._ended()
                 return
 
 
-def _joined(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
+def joined(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
     """Join neighbours that are small, keep large pieces as they are."""
     if len(pieces) == 1:
         return pieces
-    joined: list[bytes | memoryview] = []
+    result: list[bytes | memoryview] = []
     small: list[bytes | memoryview] = []
     for piece in pieces:
         if len(piece) > JOIN_BYTES:
             if small:
-                joined.append(b"".join(small))
+                result.append(b"".join(small))
                 small = []
-            joined.append(piece)
+            result.append(piece)
         else:
             small.append(piece)
     if small:
-        joined.append(b"".join(small))
-    return joined
+        result.append(b"".join(small))
+    return result

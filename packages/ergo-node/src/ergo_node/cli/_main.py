@@ -17,6 +17,7 @@ import ergo_node
 from ergo_node._config import Epmd
 from ergo_node._errors import NodeError
 from ergo_node._node import Node
+from ergo_node.cli import _certs
 from ergo_node.cli._demo import demo
 
 BACKENDS: Final = ("asyncio", "trio")
@@ -56,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ergo-node {ergo_node.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "demo", demo, "show what it does: two Python nodes, and Erlang if there is one")
+    certs = _command(
+        commands, "certs", _certs.certs, "make certificates for TLS, for Python and Erlang nodes"
+    )
+    _certs.add_arguments(certs)
     for name, command, help in COMMANDS:
         sub = _command(commands, name, command, help)
         sub.add_argument("--name", default="ergo@127.0.0.1", help="our node name (default: %(default)s)")

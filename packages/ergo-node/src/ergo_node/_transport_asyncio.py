@@ -1,0 +1,256 @@
+"""Sockets of asyncio and uvloop without streams: from a read to the reply in one iteration of the loop.
+
+`data_received` hands bytes to the protocol, events to the node, messages to processes; what they answer is
+written before the callback returns. A stream would need two tasks and a wake-up of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from time import monotonic
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ergo_node._config import SHUTDOWN_GRACE
+from ergo_node._network import Listener, Network, Reception
+from ergo_node._transport import Transport, Wiring, joined
+
+BUFFER_HIGH: Final = 262_144
+"""Bytes that may wait in the event loop's own buffer; beyond them, they wait in the connection's."""
+
+BUFFER_LOW: Final = 65_536
+
+
+def on_asyncio() -> bool:
+    """Tell whether the calling task is one of asyncio, or uvloop."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+class ProtocolTransport(Transport, asyncio.Protocol):
+    """A transport as a protocol of asyncio."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        super().__init__(wiring)
+        self._loop = asyncio.get_running_loop()
+        self._woken = anyio.Event()
+        self._lost = anyio.Event()
+        self._error: Exception | None = None
+        # One of asyncio's or of uvloop's transports, which have no class in common.
+        self._io: Any = None
+        self._receiving = False
+        self._blocked = False
+        self._written = False
+        self._paused = False
+
+    # What the event loop calls
+
+    def connection_made(self, transport: Any) -> None:
+        """The socket is open."""
+        self._io = transport
+        transport.set_write_buffer_limits(BUFFER_HIGH, BUFFER_LOW)
+        self._begin()
+        self._write()
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what was read, and write what came out of it."""
+        self._receiving = True
+        try:
+            self._received(data)
+        except Exception as error:
+            self._error = error
+            self._woken.set()
+        finally:
+            self._receiving = False
+        self._write()
+
+    def eof_received(self) -> bool:
+        """The peer has ended its side: what is left is written, then the socket is closed."""
+        self._ended()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whomever."""
+        self._lost.set()
+        self._ended()
+        self._woken.set()
+
+    def pause_writing(self) -> None:
+        """The peer does not read, or slowly."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._blocked = False
+        self._write()
+        self._relieve()
+
+    # What a transport does
+
+    async def run(self) -> None:
+        """Keep the connection's time until it has ended, then close the socket."""
+        connection = self.connection
+        try:
+            while self.closed is None:
+                due = connection.deadline()
+                with anyio.move_on_after(None if due is None else max(0.0, due - monotonic())):
+                    await self._woken.wait()
+                self._woken = anyio.Event()
+                if self._error is not None:
+                    raise self._error
+                if due is not None and monotonic() >= due:
+                    connection.handle_time(monotonic())
+                    self._report()
+                    self._write()
+            self._blocked = False
+            self._write()
+            self._io.close()
+            with anyio.move_on_after(SHUTDOWN_GRACE):
+                await self._lost.wait()
+        finally:
+            if self.closed is None:
+                connection.close()
+                self._report()
+            self._io.abort()
+            with anyio.CancelScope(shield=True):
+                await self._lost.wait()
+
+    def flush(self) -> None:
+        """Write the first message at once, and together those that follow in the same iteration."""
+        if not (self._receiving or self._written):
+            self._written = True
+            self._loop.call_soon(self._write_rest)
+            self._write()
+
+    @property
+    def bytes_waiting(self) -> int:
+        """What the system has not taken yet of what was sent."""
+        return self.connection.bytes_pending + int(self._io.get_write_buffer_size())
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        if not (self._paused or self._io.is_closing()):
+            self._paused = True
+            self.connection.pause_reading()
+            self._io.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            self.connection.resume_reading()
+            if not self._io.is_closing():
+                self._io.resume_reading()
+
+    def _timed(self) -> None:
+        self._woken.set()
+
+    def _write_rest(self) -> None:
+        self._written = False
+        self._write()
+
+    def _write(self) -> None:
+        # While blocked it waits in the connection, where ticks see that there is something to write.
+        if self._blocked or self._io.is_closing():
+            return
+        for piece in joined(self._output()):
+            self._io.write(piece)
+
+
+class Doorman(asyncio.Protocol):
+    """Meets who connects, and has a transport take over if it is admitted."""
+
+    def __init__(self, reception: Reception, tasks: TaskGroup) -> None:
+        self._reception = reception
+        self._tasks = tasks
+
+    def connection_made(self, transport: Any) -> None:
+        """Somebody has connected."""
+        peer = transport.get_extra_info("peername") or ("?",)
+        wiring = self._reception.admit(str(peer[0]))
+        if wiring is None:
+            transport.abort()
+            return
+        ours = ProtocolTransport(wiring)
+        transport.set_protocol(ours)
+        ours.connection_made(transport)
+        self._tasks.start_soon(self._reception.run, ours)
+
+
+class ProtocolListener(Listener):
+    """Listening sockets of asyncio."""
+
+    def __init__(self) -> None:
+        self._servers: list[asyncio.Server] = []
+        self._reception: Reception | None = None
+        self._tasks: TaskGroup | None = None
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen at every address of the host, at the same port."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            for family, _, _, _, address in found:
+                # Made by hand, for it listens from now on: who comes before `serve` waits.
+                sock = socket.create_server(
+                    (address[0], port, *address[2:]), family=family, backlog=socket.SOMAXCONN
+                )
+                self._servers.append(await loop.create_server(self._doorman, sock=sock, start_serving=False))
+                port = port or self.port
+        except OSError:
+            await self.aclose()
+            raise
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    async def serve(self, reception: Reception, tasks: TaskGroup) -> None:
+        """Take connections for ever; each runs in a task of its own."""
+        self._reception, self._tasks = reception, tasks
+        try:
+            for server in self._servers:
+                await server.start_serving()
+            await anyio.sleep_forever()
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Listen no more."""
+        for server in self._servers:
+            server.close()
+
+    def _doorman(self) -> Doorman:
+        assert self._reception is not None
+        assert self._tasks is not None
+        return Doorman(self._reception, self._tasks)
+
+
+class ProtocolNetwork(Network):
+    """Sockets of asyncio, or uvloop."""
+
+    def __init__(self) -> None:
+        # Callbacks run in no task, by which sniffio, where it is installed, knows that this is asyncio; it
+        # asks this variable first, and callbacks inherit it.
+        sniffio = sys.modules.get("sniffio")
+        if sniffio is not None:
+            sniffio.current_async_library_cvar.set("asyncio")
+
+    async def connect(self, host: str, port: int, wiring: Wiring) -> Transport:
+        """Open a connection; the transport is to be run."""
+        loop = asyncio.get_running_loop()
+        _, transport = await loop.create_connection(lambda: ProtocolTransport(wiring), host, port)
+        return transport
+
+    async def listen(self, host: str, port: int) -> Listener:
+        """Listen at an address; port 0 lets the system choose."""
+        listener = ProtocolListener()
+        await listener.open(host, port)
+        return listener
