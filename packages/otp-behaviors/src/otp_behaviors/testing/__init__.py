@@ -7,11 +7,22 @@ down what its callbacks do.
 from otp_behaviors.testing._chance import Chance
 from otp_behaviors.testing._events import Event
 from otp_behaviors.testing._guarantees import violations
+from otp_behaviors.testing._recording import Probe, RecordingRuntime
 from otp_behaviors.testing._simulated_node import SimulatedNode
 from otp_behaviors.testing._simulation import Simulation, Stuck
 from otp_behaviors.testing._workload import Workload
 
-__all__ = ["Chance", "Event", "SimulatedNode", "Simulation", "Stuck", "Workload", "violations"]
+__all__ = [
+    "Chance",
+    "Event",
+    "Probe",
+    "RecordingRuntime",
+    "SimulatedNode",
+    "Simulation",
+    "Stuck",
+    "Workload",
+    "violations",
+]
 
 for _public in [globals()[name] for name in __all__]:
     if isinstance(_public, type):

@@ -232,6 +232,11 @@ class SimulatedNode:
         return pid in self.kernel.table.by_pid
 
     @property
+    def pid(self) -> Pid:
+        """The first process of the node: it starts all others, and stands for who calls from outside."""
+        return self._init.pid
+
+    @property
     def env(self) -> MutableMapping[str, Any]:
         """The environment that every process of the node inherits."""
         return self._init.environment()
@@ -273,6 +278,10 @@ class SimulatedNode:
     async def checkpoint(self) -> None:
         """No other task is kept from running."""
         self.kernel.fair_share = self.kernel.reductions + SHUFFLED
+
+    async def run_in_thread(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Call a blocking function in place: it takes no virtual time."""
+        return function(*args)
 
     def _outside(self) -> Process:
         process = Process()

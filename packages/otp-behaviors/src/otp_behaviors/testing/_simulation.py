@@ -59,7 +59,7 @@ class Simulation:
         self.nodes: dict[str, SimulatedNode] = {}
         self._turn_time = turn_time
         self._network = Network(self, latency, notice)
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._sequence = 0
 
     def __enter__(self) -> Self:
@@ -112,11 +112,11 @@ class Simulation:
         """Tell whether two nodes are connected, and both know it."""
         return self._network.connected(_name(a), _name(b))
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something later, such as `lambda: simulation.disconnect(a, b)`."""
         self.at(self.now + seconds, action)
 
-    def at(self, time: float, action: Callable[[], None]) -> None:
+    def at(self, time: float, action: Callable[[], object]) -> None:
         """Do something at a time; what is for the same time is done in the order it was asked for."""
         self._sequence += 1
         heappush(self._agenda, (time, self._sequence, action))
