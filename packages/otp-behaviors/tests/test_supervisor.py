@@ -447,7 +447,8 @@ async def test_simple_one_for_one(runtime: LocalRuntime, journal: Journal) -> No
     assert journal.take() == [("stop", "w", BOOM), ("start", "w", 1)]
 
     assert await supervisor.call((Atom("terminate_child"), third)) == OK
-    assert await supervisor.call((Atom("terminate_child"), third)) == (ERROR, NOT_FOUND)
+    assert await supervisor.call((Atom("terminate_child"), third)) == OK  # who has ended, as in OTP
+    assert await supervisor.call((Atom("terminate_child"), supervisor.pid)) == (ERROR, NOT_FOUND)
     for command in ("terminate_child", "restart_child", "delete_child"):
         assert await supervisor.call((Atom(command), "w")) == (ERROR, Atom("simple_one_for_one"))
     assert (await count(supervisor))["active"] == 1

@@ -19,7 +19,7 @@ from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._reasons import SHUTDOWN
 from otp_behaviors._signals import Down, Exit
-from otp_behaviors._sys import SYSTEM, TERMINATE
+from otp_behaviors._system import SYSTEM, TERMINATE
 
 StartType: TypeAlias = Literal["permanent", "transient", "temporary"]
 

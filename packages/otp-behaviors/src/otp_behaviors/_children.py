@@ -9,9 +9,13 @@ from typing import Any, Final, Literal, TypeAlias
 from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._process import Startable, own_name
+from otp_behaviors._wire_terms import as_term
 
 RestartType: TypeAlias = Literal["permanent", "transient", "temporary"]
 Shutdown: TypeAlias = float | Literal["brutal_kill", "infinity"]
+
+UNDEFINED: Final = Atom("undefined")
+RESTARTING: Final = Atom("restarting")
 
 RESTART_TYPES: Final = ("permanent", "transient", "temporary")
 WORKER_SHUTDOWN: Final = 5.0
@@ -77,7 +81,7 @@ class Child:
 
 def default_id(start: Startable, name: str | None) -> Term:
     """Return the id of a child that was given none."""
-    return Atom(name or own_name(start) or str(getattr(start, "__name__", type(start).__name__)))
+    return Atom(name or own_name(start) or str(module_of(start)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +143,50 @@ class Children:
         """Return the child and those started after it, in start order."""
         ids = [member.spec.id for member in self._members]
         return self._members[ids.index(id) :]
+
+
+def which_children(children: Children, simple: bool) -> Term:
+    """`[{Id, Pid | undefined | restarting, worker | supervisor, Modules}]`, the last started first."""
+    return [
+        (
+            UNDEFINED if simple else member.spec.id,
+            RESTARTING if member.restarting else member.pid or UNDEFINED,
+            Atom(member.spec.type),
+            [module_of(member.spec.start)],
+        )
+        for member in reversed(list(children))
+    ]
+
+
+def count_children(children: Children, simple: bool) -> Term:
+    """`[{specs, N}, {active, N}, {supervisors, N}, {workers, N}]`; `simple` has one specification for all."""
+    members = list(children)
+    supervisors = sum(member.spec.type == "supervisor" for member in members)
+    return [
+        (Atom("specs"), 1 if simple else len(members)),
+        (Atom("active"), sum(member.pid is not None for member in members)),
+        (Atom("supervisors"), supervisors),
+        (Atom("workers"), len(members) - supervisors),
+    ]
+
+
+def specification(spec: Child) -> Term:
+    """`#{id, start, restart, significant, shutdown, type, modules}`, as `supervisor:get_childspec/2`.
+
+    Arguments without an external form are shown as text: the answer may go to another node.
+    """
+    limit = spec.shutdown
+    return {
+        Atom("id"): spec.id,
+        Atom("start"): (module_of(spec.start), Atom("init"), as_term(list(spec.args))),
+        Atom("restart"): Atom(spec.restart),
+        Atom("significant"): spec.significant,
+        Atom("shutdown"): Atom(limit) if isinstance(limit, str) else round(limit * 1000),
+        Atom("type"): Atom(spec.type),
+        Atom("modules"): [module_of(spec.start)],
+    }
+
+
+def module_of(start: Startable) -> Atom:
+    """Return what stands for OTP's callback module: the name of the class."""
+    return Atom(str(getattr(start, "__name__", type(start).__name__)))

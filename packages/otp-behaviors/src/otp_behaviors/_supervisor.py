@@ -11,13 +11,22 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from etf_codec import Atom, Pid, Term
 
-from otp_behaviors._children import Child, Children, Member
+from otp_behaviors._children import (
+    RESTARTING,
+    UNDEFINED,
+    Child,
+    Children,
+    Member,
+    count_children,
+    specification,
+    which_children,
+)
 from otp_behaviors._effects import SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore, NameTaken
-from otp_behaviors._gen_call import GEN_CALL, Caller, Completion
+from otp_behaviors._gen_call import GEN_CALL, Completion
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
-from otp_behaviors._reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN
+from otp_behaviors._reasons import SHUTDOWN, is_clean
 from otp_behaviors._restart import (
     AUTO_SHUTDOWNS,
     STRATEGIES,
@@ -31,13 +40,14 @@ from otp_behaviors._restart import (
     ends_supervisor,
     restart_of,
 )
-from otp_behaviors._signals import Down, Exit
-from otp_behaviors._sys import SYSTEM, TERMINATE
+from otp_behaviors._shutdown import end_children, ended_well
+from otp_behaviors._signals import Exit
+from otp_behaviors._supervisor_system import SupervisorSystem
+from otp_behaviors._system import handle_system, is_system
 
 OK: Final = Atom("ok")
 ERROR: Final = Atom("error")
-UNDEFINED: Final = Atom("undefined")
-RESTARTING: Final = Atom("restarting")
+BAD_COMBINATION: Final = Atom("bad_combination")
 RUNNING: Final = Atom("running")
 NOT_FOUND: Final = Atom("not_found")
 SIMPLE: Final = Atom("simple_one_for_one")
@@ -140,6 +150,7 @@ class Supervision:
         self._children = Children(() if self._simple else map(Member, supervisor.children))
         self._restarts: tuple[int, ...] = ()
         self._dynamic = 0
+        self._system = SupervisorSystem(self, process)
 
     async def run(self) -> None:
         """Start the children, then supervise them until told to end."""
@@ -153,14 +164,22 @@ class Supervision:
         self._record.acknowledge()
         while True:
             message = await self._process.receive()
+            if is_system(message):
+                work = handle_system(self._system, message)
+                if work is not None:
+                    await work
+                continue
+            self._system.received(message)
+            if type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL:
+                answer = await self._answer(message[2])
+                self._process.reply(message[1], answer)
+                self._system.replied(answer, message[1])
+                continue
             if type(message) is Exit:
                 await self._exited(message.pid, message.reason)
-            elif type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL:
-                self._process.reply(message[1], await self._answer(message[2]))
-            elif type(message) is tuple and len(message) == 3 and message[0] == SYSTEM:
-                await self._system(message[1], message[2])
             elif type(message) is tuple and len(message) == 2 and message[0] == TRY_AGAIN:
                 await self._try_again(message[1])
+            self._system.handled()
 
     # Starting and stopping
 
@@ -195,49 +214,32 @@ class Supervision:
         return None
 
     async def _stop_all(self) -> None:
-        """Stop every child, the last started first."""
-        for member in reversed(list(self._children)):
-            await self._stop(member)
+        """Stop every child, the last started first; those of `simple_one_for_one` all at once."""
+        members = list(self._children)
+        if not self._simple:
+            for member in reversed(members):
+                await self._stop(member)
+        elif members:
+            specs = {member.pid: member.spec for member in members if member.pid is not None}
+            reasons = await end_children(self._process, specs, members[0].spec.shutdown)
+            for pid, reason in reasons.items():
+                self._check_end(specs[pid], reason)
+            self._children = Children()
 
     async def _stop(self, member: Member) -> None:
-        """Stop a child as its `shutdown` says; see `supervisor:shutdown/1`."""
+        """Stop one child."""
         spec, pid = member.spec, member.pid
         if pid is not None:
-            expected = KILLED if spec.shutdown == "brutal_kill" else SHUTDOWN
-            reason = await self._end(pid, spec)
-            clean = reason == expected or (reason == NORMAL and spec.restart != "permanent")
-            if not clean and not (expected == SHUTDOWN and _is_shutdown(reason)):
-                self._report("shutdown_error", spec.id, reason)
+            reasons = await end_children(self._process, (pid,), spec.shutdown)
+            self._check_end(spec, reasons[pid])
         if spec.restart == "temporary" or self._simple:
             self._children = self._children.remove(spec.id)
         else:
             self._children = self._children.update(spec.id, None)
 
-    async def _end(self, pid: Pid, spec: Child) -> Term:
-        process = self._process
-        ref = process.monitor(pid)
-        process.unlink(pid)
-        ended = await self._earlier_exit(pid)
-        process.exit(pid, KILL if spec.shutdown == "brutal_kill" else SHUTDOWN)
-        timeout = None if isinstance(spec.shutdown, str) else spec.shutdown
-        try:
-            down = await process.receive(
-                lambda message: type(message) is Down and message.ref == ref, timeout
-            )
-        except TimeoutError:
-            process.exit(pid, KILL)
-            down = await process.receive(lambda message: type(message) is Down and message.ref == ref)
-        reason = down.reason
-        return ended.reason if ended is not None and reason == NOPROC else reason
-
-    async def _earlier_exit(self, pid: Pid) -> Exit | None:
-        """Take the exit message of a child that ended before we unlinked it."""
-        try:
-            message = await self._process.receive(lambda m: type(m) is Exit and m.pid == pid, 0)
-        except TimeoutError:
-            return None
-        assert isinstance(message, Exit)
-        return message
+    def _check_end(self, spec: Child, reason: Term) -> None:
+        if not ended_well(spec, reason):
+            self._report("shutdown_error", spec.id, reason)
 
     # Restarting
 
@@ -253,7 +255,7 @@ class Supervision:
             self._report("child_terminated", member.spec.id, reason)
             await self._restart(member, decision)
             return
-        if isinstance(decision, Forget) and not _is_shutdown(reason) and reason != NORMAL:
+        if isinstance(decision, Forget) and not is_clean(reason):
             self._report("child_terminated", member.spec.id, reason)
         if isinstance(decision, Keep) and not self._simple:
             self._children = self._children.update(member.spec.id, None)
@@ -272,7 +274,7 @@ class Supervision:
             await self._shut_down(SHUTDOWN)
             return
         self._restarts = restarts
-        self._children = self._children.update(id, None, restarting=True)
+        self._children = self._children.update(id, None)
         for stopped in reversed(decision.stop):
             other = self._children.find(stopped)
             if other is not None:
@@ -302,12 +304,9 @@ class Supervision:
 
     # Management
 
-    async def _system(self, caller: Caller, request: Term) -> None:
-        if type(request) is tuple and len(request) == 2 and request[0] == TERMINATE:
-            await self._stop_all()
-            self._process.reply(caller, OK)
-            raise ExitError(request[1])
-        self._process.reply(caller, (ERROR, (Atom("unknown_system_msg"), request)))
+    def use(self, tree: Supervisor) -> None:
+        """Supervise by another description from now on (`sys.change_code`)."""
+        self._supervisor = tree
 
     async def _answer(self, request: Term) -> Term:
         if type(request) is Atom and request in QUERIES:
@@ -324,6 +323,9 @@ class Supervision:
             return await self._start_simple(argument)
         if not isinstance(argument, Child):
             return (ERROR, Atom("badarg"))
+        if argument.significant and self._supervisor.auto_shutdown == "never":
+            never = (Atom("auto_shutdown"), Atom("never"))
+            return (ERROR, (BAD_COMBINATION, [never, (Atom("significant"), True)]))
         present = self._children.find(argument.id)
         if present is not None:
             return (ERROR, (Atom("already_started"), present.pid) if present.pid else Atom("already_present"))
@@ -361,13 +363,31 @@ class Supervision:
         """`{terminate_child, Id | Pid}`."""
         if self._simple and not isinstance(id, Pid):
             return (ERROR, SIMPLE)
-        member = (
-            self._children.by_pid(id) if self._simple and isinstance(id, Pid) else self._children.find(id)
-        )
+        member = self._find(id)
         if member is None:
             return (ERROR, NOT_FOUND)
         await self._stop(member)
         return OK
+
+    async def get_childspec(self, id: Term) -> Term:
+        """`{get_childspec, Id | Pid}`."""
+        member = self._find(id)
+        if member is None:
+            return (ERROR, NOT_FOUND)
+        return (OK, specification(self._supervisor.children[0] if self._simple else member.spec))
+
+    def _find(self, id: Term) -> Member | None:
+        if not self._simple:
+            return self._children.find(id)
+        if not isinstance(id, Pid):
+            # The template has the only id there is.
+            template = self._supervisor.children[0]
+            return Member(template) if id == template.id else None
+        member = self._children.by_pid(id)
+        if member is None and self._kernel.table.by_pid.get(id) is None:
+            # As in OTP, who has ended may have been a child of this supervisor.
+            return Member(self._supervisor.children[0])
+        return member
 
     async def restart_child(self, id: Term) -> Term:
         """`{restart_child, Id}`: start a child that was terminated."""
@@ -393,31 +413,6 @@ class Supervision:
         return OK
 
 
-def which_children(children: Children, simple: bool) -> Term:
-    """`[{Id, Pid | undefined | restarting, worker | supervisor, Modules}]`, the last started first."""
-    return [
-        (
-            UNDEFINED if simple else member.spec.id,
-            RESTARTING if member.restarting else member.pid or UNDEFINED,
-            Atom(member.spec.type),
-            [Atom(getattr(member.spec.start, "__name__", type(member.spec.start).__name__))],
-        )
-        for member in reversed(list(children))
-    ]
-
-
-def count_children(children: Children, simple: bool) -> Term:
-    """`[{specs, N}, {active, N}, {supervisors, N}, {workers, N}]`; `simple` has one specification for all."""
-    members = list(children)
-    supervisors = sum(member.spec.type == "supervisor" for member in members)
-    return [
-        (Atom("specs"), 1 if simple else len(members)),
-        (Atom("active"), sum(member.pid is not None for member in members)),
-        (Atom("supervisors"), supervisors),
-        (Atom("workers"), len(members) - supervisors),
-    ]
-
-
 QUERIES: Final[dict[Atom, Callable[[Children, bool], Term]]] = {
     Atom("which_children"): which_children,
     Atom("count_children"): count_children,
@@ -427,6 +422,7 @@ COMMANDS: Final[dict[Atom, Callable[[Supervision, Term], Answer]]] = {
     Atom("terminate_child"): Supervision.terminate_child,
     Atom("restart_child"): Supervision.restart_child,
     Atom("delete_child"): Supervision.delete_child,
+    Atom("get_childspec"): Supervision.get_childspec,
 }
 
 
@@ -437,13 +433,16 @@ class CanCall(Protocol):
         """Send a request and return the reply."""
 
 
-async def start_child(caller: CanCall, supervisor: ServerRef, child: Child | list[Any]) -> Pid | None:
+async def start_child(
+    caller: CanCall, supervisor: ServerRef, child: Child | Startable | list[Any]
+) -> Pid | None:
     """Start a child at run time (`supervisor:start_child/2`).
 
     Args:
         caller: the process, runtime or node that asks.
         supervisor: the supervisor, of this node.
-        child: a Child, or for `simple_one_for_one` the list of further arguments.
+        child: a Child, or a GenServer class or Supervisor with the default options; for `simple_one_for_one`
+            the list of further arguments.
 
     Returns:
         The child's process; None if its `init` raised Ignore.
@@ -451,13 +450,8 @@ async def start_child(caller: CanCall, supervisor: ServerRef, child: Child | lis
     Raises:
         ExitError: it did not start; `reason` is OTP's error term.
     """
-    answer = await caller.call(supervisor, (Atom("start_child"), child), timeout=None)
+    argument = child if isinstance(child, Child | list) else Child(child)
+    answer = await caller.call(supervisor, (Atom("start_child"), argument), timeout=None)
     if answer[0] != OK:
         raise ExitError(answer[1])
     return None if answer[1] == UNDEFINED else answer[1]
-
-
-def _is_shutdown(reason: Term) -> bool:
-    return bool(reason == SHUTDOWN) or (
-        type(reason) is tuple and len(reason) == 2 and bool(reason[0] == SHUTDOWN)
-    )
