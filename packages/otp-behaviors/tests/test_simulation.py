@@ -50,7 +50,7 @@ class Counter(GenServer):
 
 class Sleeper(GenServer):
     async def handle_call(self, request: Any, caller: Any) -> Any:
-        await anyio.sleep(0.1)
+        await anyio.sleep_forever()
 
 
 class Threaded(GenServer):
