@@ -20,7 +20,7 @@ from otp_behaviors import (
     Process,
     RemoteName,
 )
-from otp_behaviors import _kernel as kernel_module
+from otp_behaviors._process import FunctionProcess
 
 Spawn = Callable[..., Pid]
 Play = Callable[..., Any]
@@ -168,12 +168,15 @@ def test_a_taken_name_starts_nothing(kernel: Kernel, spawn: Spawn) -> None:
     assert list(kernel.table.by_pid) == [first]
 
 
-def test_too_many_processes(kernel: Kernel, spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_module, "MAX_PROCESSES", 2)
-    spawn(wait)
-    spawn(wait)
+def test_too_many_processes() -> None:
+    kernel = Kernel(max_processes=2)
+    records = [FunctionProcess(kernel, wait, ()) for _ in range(3)]
+    for record in records:
+        record.driven = True
+    kernel.spawn(records[0])
+    kernel.spawn(records[1])
     with pytest.raises(ExitError, match="2 processes") as caught:
-        spawn(wait)
+        kernel.spawn(records[2])
     assert caught.value.reason == Atom("system_limit")
 
 

@@ -151,3 +151,14 @@ def test_each_timer_fires_once_and_never_early(starts: list[tuple[float, bool]],
     assert sorted(number for number, _ in fired) == expected
     assert all(at >= starts[number][0] for number, at in fired)
     assert len(timers) == 0
+
+
+def test_what_is_left_is_told_by_the_clock() -> None:
+    clock = [10.0]
+    timers = Timers(10.0, lambda: clock[0])
+    timer, other = timers.start(5, lambda: None), timers.start(1, lambda: None)
+    clock[0] = 12.0
+    assert timer.read() == 3.0
+    assert other.read() == 0.0  # due, though it has not fired yet
+    assert timer.cancel() == 3.0
+    assert timer.read() is None

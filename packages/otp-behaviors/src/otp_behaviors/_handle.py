@@ -52,13 +52,13 @@ class ServerHandle:
         """Send a request and return the reply, when awaited; see `Runtime.call`."""
         return self._runtime.call(self.pid, request, timeout)
 
-    async def cast(self, message: Term) -> None:
-        """Send a cast."""
-        await self._runtime.cast(self.pid, message)
+    def cast(self, message: Term) -> Coroutine[Any, Any, None]:
+        """Send a cast, when awaited."""
+        return self._runtime.cast(self.pid, message)
 
-    async def send(self, message: Term) -> None:
-        """Send a message."""
-        await self._runtime.send(self.pid, message)
+    def send(self, message: Term) -> Coroutine[Any, Any, None]:
+        """Send a message, when awaited."""
+        return self._runtime.send(self.pid, message)
 
     async def stop(self, reason: Term = NORMAL, timeout: float | None = None) -> None:
         """End the server with a reason, after its `terminate`, and wait for that."""

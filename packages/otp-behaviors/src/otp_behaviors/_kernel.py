@@ -15,10 +15,10 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
-from etf_codec import Atom, ImproperList, Pid, Reference, Term
+from etf_codec import Atom, Pid, Reference, Term
 
-from otp_behaviors._aliases import alias_of
 from otp_behaviors._bonds import LocalWatcher
+from otp_behaviors._deliveries import Deliveries
 from otp_behaviors._effects import Await, Cancel, CrashReport, Effect
 from otp_behaviors._errors import ExitError, NameTaken
 from otp_behaviors._links import Links
@@ -41,20 +41,11 @@ from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, is_clean
 from otp_behaviors._references import References
 from otp_behaviors._signals import (
     AliasSignal,
-    DemonitorSignal,
-    DownSignal,
     Exit,
     ExitSignal,
-    GroupLeaderSignal,
-    LinkSignal,
     MessageSignal,
-    MonitorSignal,
     RemoteName,
     Signal,
-    SpawnReplySignal,
-    SpawnSignal,
-    UnlinkAckSignal,
-    UnlinkSignal,
 )
 from otp_behaviors._spawns import Spawns
 from otp_behaviors._timers import Timer, Timers
@@ -63,7 +54,6 @@ TURN: Final = 64
 """Messages a process may handle before the next one in the run queue gets its turn."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
-REPLY_TAGS: Final = (ImproperList, Reference)
 
 ServerRef: TypeAlias = "Pid | str | Atom | RemoteName | HasPid"
 """Where a message can go: a pid, a registered name, a name on a node, or a handle."""
@@ -104,15 +94,22 @@ class Kernel:
         creation: tells this incarnation of the node from earlier ones.
         now: the present in seconds.
         seed: makes references unguessable for other nodes; any 64-bit number.
+        max_processes: how many may be alive at once, as `erl +P`.
     """
 
     def __init__(
-        self, node: str = "nonode@nohost", creation: int = 0, *, now: float = 0.0, seed: int = 0
+        self,
+        node: str = "nonode@nohost",
+        creation: int = 0,
+        *,
+        now: float = 0.0,
+        seed: int = 0,
+        max_processes: int = MAX_PROCESSES,
     ) -> None:
         self.table = ProcessTable(node, creation)
         self.node = node
         self.shell: Shell | None = None
-        self.timers = Timers(now)
+        self.timers = Timers(now, lambda: self.timers.now if self.shell is None else self.shell.now())
         self.time_offset = 0.0  # seconds from `now` to the time of day, as `erlang:time_offset/0`
         self.links = Links(self.table, self.emit, self._exit_signal)
         self.monitors = Monitors(self.table, self.emit)
@@ -133,22 +130,13 @@ class Kernel:
         self.current: ProcessRecord | None = None
         # A request that left no trace and can be made again.
         self.spare_request: OpenRequest | None = None
+        self._max_processes = max_processes
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
-        self._receivers = {
-            MessageSignal: self._message_received,
-            AliasSignal: self._alias_received,
-            LinkSignal: self.links.link_received,
-            UnlinkSignal: self.links.unlink_received,
-            UnlinkAckSignal: self.links.ack_received,
-            ExitSignal: self._exit_received,
-            MonitorSignal: self.monitors.monitor_received,
-            DemonitorSignal: self.monitors.demonitor_received,
-            DownSignal: self.monitors.down_received,
-            GroupLeaderSignal: self._group_leader_received,
-            SpawnSignal: self.spawns.request_received,
-            SpawnReplySignal: self.spawns.reply_received,
-        }
+        deliveries = Deliveries(
+            self.table, self.references, self.links, self.monitors, self.spawns, self.put, self._exit_signal
+        )
+        self.deliver = deliveries.deliver
 
     def incarnate(self, creation: int) -> None:
         """Set the creation, as long as no process has been started.
@@ -283,8 +271,8 @@ class Kernel:
             raise NameTaken(
                 (Atom("already_started"), holder.pid), f"the name {name!r} belongs to {holder.pid!r}"
             )
-        if len(self.table.by_pid) >= MAX_PROCESSES:
-            raise ExitError(SYSTEM_LIMIT, f"more than {MAX_PROCESSES} processes are alive")
+        if len(self.table.by_pid) >= self._max_processes:
+            raise ExitError(SYSTEM_LIMIT, f"more than {self._max_processes} processes are alive")
         self.table.add(record)
         if name is not None:
             self.table.register(name, record)
@@ -379,10 +367,6 @@ class Kernel:
         elif to.node != self.node:
             self.emit(ExitSignal(sender, to, reason, False))
 
-    def deliver(self, signal: Signal) -> None:
-        """Take a signal that arrived from another node. Signals of a connection must come in their order."""
-        self._receivers[type(signal)](signal)  # type: ignore[operator]  # the table pairs each type with its method
-
     def node_down(self, node: str) -> None:
         """The connection to a node is lost: its links and monitors fire with `noconnection`."""
         # All is forgotten before anything fires: who ends by it must not send to the lost node, which would
@@ -415,38 +399,6 @@ class Kernel:
         target = self.references.alias_target(alias)
         if target is not None:
             target.alias_message(alias, message)
-
-    def _alias_received(self, signal: AliasSignal) -> None:
-        target = self.references.alias_target(signal.alias)
-        if target is not None:
-            target.alias_message(signal.alias, signal.message)
-
-    def _message_received(self, signal: MessageSignal) -> None:
-        message = signal.message
-        if type(message) is tuple and len(message) == 2 and type(message[0]) in REPLY_TAGS:
-            # A reply to a request, sent to the pid because the peer knows no aliases, or because it got a
-            # tag of ours by way of another process. A late one is dropped, as OTP drops it.
-            alias = message[0] if isinstance(message[0], Reference) else alias_of(message[0])
-            references = self.references
-            if alias is not None and (references.alias_target(alias) or references.is_request(alias)):
-                self._send_to_alias(signal.sender, alias, message)
-                return
-        record = self.monitors.local(signal.to)
-        if record is not None:
-            self.put(record, message)
-
-    def _exit_received(self, signal: ExitSignal) -> None:
-        if signal.linked:
-            self.links.exit_received(signal)
-            return
-        record = self.table.by_pid.get(signal.to)
-        if record is not None:
-            self._exit_signal(record, signal.sender, signal.reason, False)
-
-    def _group_leader_received(self, signal: GroupLeaderSignal) -> None:
-        record = self.table.by_pid.get(signal.to)
-        if record is not None:
-            record.group_leader = signal.leader
 
     def _exit_signal(self, record: ProcessRecord, sender: Pid, reason: Term, linked: bool) -> None:
         """Do what "Receiving Exit Signals" in the reference manual says."""

@@ -20,13 +20,16 @@ ID_BITS: Final = 15
 
 SERIAL_BITS: Final = 13
 
+MAX_ID: Final = (1 << ID_BITS) - 1
+MAX_SERIAL: Final = (1 << SERIAL_BITS) - 1
+
 MAX_PROCESSES: Final = 262_144
 """Processes alive at once: OTP's default limit. Beyond it `spawn` fails with `system_limit`."""
 
 ALREADY_STARTED: Final = Atom("already_started")
 
 NO_MAIL: Final[deque[Term]] = deque(maxlen=0)
-"""The mailbox of a process that never got a message, since an empty deque takes 600 bytes. It holds nothing."""
+"""The mailbox of a process that never got a message, as an empty deque takes 600 bytes. It holds nothing."""
 
 NO_PID: Final = Pid("", 0, 0, 0)
 """Stands for a process that is not in the table yet."""
@@ -160,6 +163,14 @@ class ProcessRecord(ABC):
         name = f" {self.name}" if self.name else ""
         return f"<{type(self).__name__} {self.pid!r}{name} {self.status.value}>"
 
+    def compact(self) -> None:
+        """Drop empty tables."""
+        self.links = self.links or None
+        self.monitors = self.monitors or None
+        self.monitored_by = self.monitored_by or None
+        self.aliases = self.aliases or None
+        self.mailbox = self.mailbox or NO_MAIL
+
     @property
     def mortal(self) -> bool:
         """Whether an error can end it; what stands for the program outside of all processes has no end."""
@@ -228,10 +239,8 @@ class ProcessTable:
     def new_pid(self) -> Pid:
         """Return a pid that no living process has; ids are used again only after 2**28 processes."""
         while True:
-            self._next += 1
-            id = self._next & ((1 << ID_BITS) - 1)
-            serial = (self._next >> ID_BITS) & ((1 << SERIAL_BITS) - 1)
-            pid = Pid(self.node, id, serial, self.creation)
+            self._next = number = self._next + 1
+            pid = Pid(self.node, number & MAX_ID, number >> ID_BITS & MAX_SERIAL, self.creation)
             if pid not in self.by_pid:
                 return pid
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from secrets import randbits
 from time import monotonic, time
 from types import TracebackType
-from typing import Any, Final, Self, TypeVarTuple
+from typing import Any, Final, Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.abc
@@ -34,15 +34,17 @@ from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors._task import EventWaiter, ProcessTask
+from otp_behaviors._threads import Threads
 from otp_behaviors._waiter_asyncio import future_waiters
 
 Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
 
 BUDGET: Final = 2000
 """Reductions in one go before other tasks of the event loop get their turn: BEAM's time slice is 4000."""
 
 SHARE: Final = 64
-"""Reductions a calling task may spend, or messages a sending one, before the clock is looked at."""
+"""Greatest number of reductions a calling task spends, or messages a sending one, between looks at the clock."""
 
 MAX_HOLD: Final = 0.002
 """Seconds a task that calls in a tight loop may keep the event loop from running anything else."""
@@ -71,8 +73,11 @@ class Runtime(ProgramRequests):
         self._closing = False
         self._stopped = False
         self._last_checkpoint = 0.0
+        self._last_look = 0.0
+        self._share = 1
         self._unpumped = 0
         self._client = ClientProcess(self.kernel)
+        self._threads = Threads()
         self._starting = anyio.Lock()  # one start at a time, as OTP's application_controller
         self._applications: dict[str, tuple[Application, Pid, Watch]] = {}
 
@@ -155,6 +160,8 @@ class Runtime(ProgramRequests):
             finally:
                 if not started.done:
                     self.kernel.exit(record, KILLED)
+        elif self.kernel.reductions > self.kernel.fair_share:
+            await self.checkpoint()
         started.result()
 
     def spawn(
@@ -294,21 +301,23 @@ class Runtime(ProgramRequests):
 
     async def cast(self, to: ServerRef, message: Term) -> None:
         """Send a cast to a server (`gen_server:cast/2`); nobody there is no error."""
-        await self._take_turns()
+        self._unpumped += 1
+        if self._unpumped == SHARE:
+            await self._take_turns()
         cast(self.kernel, self._client.pid, to, message)
 
     async def send(self, to: ServerRef | Reference, message: Term) -> None:
         """Send a message (`!`); nobody there is no error."""
-        await self._take_turns()
+        self._unpumped += 1
+        if self._unpumped == SHARE:
+            await self._take_turns()
         self.kernel.send(self._client.pid, to, message)
 
     async def _take_turns(self) -> None:
         """Before a message: let the receivers, and other tasks, keep up with who sends in a tight loop."""
-        self._unpumped += 1
-        if self._unpumped >= SHARE:
-            self._unpumped = 0
-            self.pump()
-            await self.checkpoint()
+        self._unpumped = 0
+        self.pump()
+        await self.checkpoint()
 
     def monitor(self, to: ServerRef) -> Watch:
         """Watch a process from outside: `down = await runtime.monitor(ref)`."""
@@ -362,10 +371,18 @@ class Runtime(ProgramRequests):
 
     async def checkpoint(self) -> None:
         """Let other tasks run if this one has held the event loop for `MAX_HOLD` seconds."""
-        self.kernel.fair_share = self.kernel.reductions + SHARE
-        if monotonic() - self._last_checkpoint > MAX_HOLD:
+        now = monotonic()
+        # Slow callbacks have the clock looked at after each of them, quick ones after a growing share.
+        self._share = min(2 * self._share, SHARE) if now - self._last_look < MAX_HOLD / 2 else 1
+        self.kernel.fair_share = self.kernel.reductions + self._share
+        if now - self._last_checkpoint > MAX_HOLD:
             await anyio.lowlevel.checkpoint()
-            self._last_checkpoint = monotonic()
+            self._last_checkpoint = now = monotonic()
+        self._last_look = now
+
+    async def run_in_thread(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Call a blocking function in a thread; see `Process.run_in_thread`."""
+        return await self._threads.run(function, *args)
 
     def route(self, signals: list[Signal]) -> None:
         """Take signals for other nodes. A runtime alone knows none: their nodes are down."""

@@ -44,7 +44,7 @@ class Timer:
 
     def read_left(self) -> float:
         """Return the seconds until the deadline, at least 0.0."""
-        return max(0.0, self.deadline - self._timers.now)
+        return max(0.0, self.deadline - self._timers.present())
 
     def fire(self) -> bool:
         """Run the action once; False if the timer was cancelled."""
@@ -60,12 +60,14 @@ class Timers:
 
     Args:
         now: the present, in seconds of a clock that never goes back.
+        clock: returns the present later on; without one it is what `handle_time` was told last.
     """
 
-    __slots__ = ("_heap", "_sequence", "_stale", "now")
+    __slots__ = ("_clock", "_heap", "_sequence", "_stale", "now")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, clock: Callable[[], float] | None = None) -> None:
         self.now = now
+        self._clock = clock
         self._heap: list[tuple[float, int, Timer]] = []
         self._sequence = 0
         self._stale = 0
@@ -81,6 +83,10 @@ class Timers:
         self._sequence += 1
         heappush(self._heap, (timer.deadline, self._sequence, timer))
         return timer
+
+    def present(self) -> float:
+        """Return the present: a callback may ask long after `handle_time`."""
+        return self.now if self._clock is None else max(self.now, self._clock())
 
     def deadline(self) -> float | None:
         """Return when the next timer fires, or None."""

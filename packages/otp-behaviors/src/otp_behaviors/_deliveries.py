@@ -1,0 +1,111 @@
+"""Signals that arrive from other nodes, and the part of the kernel each kind is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from etf_codec import ImproperList, Pid, Reference, Term
+
+from otp_behaviors._aliases import alias_of
+from otp_behaviors._links import Links
+from otp_behaviors._monitors import Monitors
+from otp_behaviors._process_table import ProcessRecord, ProcessTable
+from otp_behaviors._references import References
+from otp_behaviors._signals import (
+    AliasSignal,
+    DemonitorSignal,
+    DownSignal,
+    ExitSignal,
+    GroupLeaderSignal,
+    LinkSignal,
+    MessageSignal,
+    MonitorSignal,
+    Signal,
+    SpawnReplySignal,
+    SpawnSignal,
+    UnlinkAckSignal,
+    UnlinkSignal,
+)
+from otp_behaviors._spawns import Spawns
+
+REPLY_TAGS: Final = (ImproperList, Reference)
+
+
+class Deliveries:
+    """Hands each signal on.
+
+    Args:
+        table, references, links, monitors, spawns: those of the kernel.
+        put: puts a message into a mailbox.
+        exit_signal: has a process receive an exit signal: record, sender, reason, whether by a link.
+    """
+
+    def __init__(
+        self,
+        table: ProcessTable,
+        references: References,
+        links: Links,
+        monitors: Monitors,
+        spawns: Spawns,
+        put: Callable[[ProcessRecord, Term], None],
+        exit_signal: Callable[[ProcessRecord, Pid, Term, bool], None],
+    ) -> None:
+        self._table = table
+        self._references = references
+        self._links = links
+        self._monitors = monitors
+        self._put = put
+        self._exit_signal = exit_signal
+        self._receivers = {
+            MessageSignal: self._message_received,
+            AliasSignal: self._alias_received,
+            LinkSignal: links.link_received,
+            UnlinkSignal: links.unlink_received,
+            UnlinkAckSignal: links.ack_received,
+            ExitSignal: self._exit_received,
+            MonitorSignal: monitors.monitor_received,
+            DemonitorSignal: monitors.demonitor_received,
+            DownSignal: monitors.down_received,
+            GroupLeaderSignal: self._group_leader_received,
+            SpawnSignal: spawns.request_received,
+            SpawnReplySignal: spawns.reply_received,
+        }
+
+    def deliver(self, signal: Signal) -> None:
+        """Take a signal that arrived from another node. Signals of a connection must come in their order."""
+        self._receivers[type(signal)](signal)  # type: ignore[operator]  # the table pairs each type with its method
+
+    def _message_received(self, signal: MessageSignal) -> None:
+        message = signal.message
+        if type(message) is tuple and len(message) == 2 and type(message[0]) in REPLY_TAGS:
+            # A reply to a request, sent to the pid because the peer knows no aliases, or because it got a
+            # tag of ours by way of another process. A late one is dropped, as OTP drops it.
+            alias = message[0] if isinstance(message[0], Reference) else alias_of(message[0])
+            target = None if alias is None else self._references.alias_target(alias)
+            if alias is not None and target is not None:
+                target.alias_message(alias, message)
+                return
+            if alias is not None and self._references.is_request(alias):
+                return
+        record = self._monitors.local(signal.to)
+        if record is not None:
+            self._put(record, message)
+
+    def _alias_received(self, signal: AliasSignal) -> None:
+        target = self._references.alias_target(signal.alias)
+        if target is not None:
+            target.alias_message(signal.alias, signal.message)
+
+    def _exit_received(self, signal: ExitSignal) -> None:
+        if signal.linked:
+            self._links.exit_received(signal)
+            return
+        record = self._table.by_pid.get(signal.to)
+        if record is not None:
+            self._exit_signal(record, signal.sender, signal.reason, False)
+
+    def _group_leader_received(self, signal: GroupLeaderSignal) -> None:
+        record = self._table.by_pid.get(signal.to)
+        if record is not None:
+            record.group_leader = signal.leader
