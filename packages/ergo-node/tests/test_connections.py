@@ -337,7 +337,7 @@ async def test_a_stranger_at_our_port_is_closed(
         assert "connection from" in caplog.text
 
 
-async def test_strangers_are_limited(pair: Pair) -> None:
+async def test_strangers_are_limited(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     a, b = pair
     assert await a.ping(b.name)
     with anyio.fail_after(20):
@@ -347,6 +347,7 @@ async def test_strangers_are_limited(pair: Pair) -> None:
             async with await anyio.connect_tcp(HOST, a.port) as stream:
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                     await stream.receive()
+            assert caplog.text.count("in their handshake already") == 1
             assert await b.ping(a.name)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ergo_node import CannotStart
-from ergo_node._cookie import FILE_NAME, MADE_LENGTH, read_cookie
+from ergo_node._cookie import FILE_NAME, MADE_LENGTH, MAX_COOKIE_BYTES, read_cookie
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and links of files are POSIX")
 
@@ -41,6 +41,15 @@ def test_what_otp_refuses(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CannotStart, match="does not hold one line of printable characters") as refused:
         read_cookie({"HOME": str(tmp_path)})
     assert str(path) in str(refused.value)
+
+
+def test_a_long_file_is_refused_and_not_cut_short(tmp_path: Path) -> None:
+    path = put(tmp_path / FILE_NAME, b"x" * MAX_COOKIE_BYTES)
+    assert read_cookie({"HOME": str(tmp_path)}) == "x" * MAX_COOKIE_BYTES
+    path.chmod(0o600)
+    put(tmp_path / FILE_NAME, b"x" * (MAX_COOKIE_BYTES + 1))
+    with pytest.raises(CannotStart, match="more than 4096 bytes"):
+        read_cookie({"HOME": str(tmp_path)})
 
 
 @posix

@@ -20,6 +20,7 @@ PUBLIC = [
     "NodeUp",
     "NotAllowed",
     "NotConnected",
+    "Policy",
     "Registry",
     "RemoteName",
     "RpcError",

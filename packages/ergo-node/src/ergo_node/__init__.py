@@ -24,6 +24,7 @@ from ergo_node._errors import (
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._node import Node
+from ergo_node._policy import Policy
 from ergo_node._registry import Registry
 from ergo_node._tls import Tls
 
@@ -48,6 +49,7 @@ __all__ = [
     "NodeUp",
     "NotAllowed",
     "NotConnected",
+    "Policy",
     "Registry",
     "RemoteName",
     "RpcError",

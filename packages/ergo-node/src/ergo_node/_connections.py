@@ -27,15 +27,17 @@ from erldist_proto import (
     NodeName,
     Received,
     Refuse,
+    State,
     simultaneous_status,
 )
 from etf_codec import Atom, EtfError
 from otp_behaviors import DemonitorSignal, DownSignal, ExitSignal, Signal, UnlinkAckSignal, UnlinkSignal
 
-from ergo_node._config import MAX_HANDSHAKES, NET_TICK_TIME, SETUP_TIME
-from ergo_node._errors import NotConnected, failure_of
+from ergo_node._config import NET_TICK_TIME, SETUP_TIME
+from ergo_node._errors import NotAllowed, NotConnected, failure_of
 from ergo_node._names import Names
 from ergo_node._network import Network
+from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
 from ergo_node._translate import TO_WIRE, FromWire
 from ergo_node._transport import Transport, Wiring
@@ -65,6 +67,8 @@ class Attempt:
         self.done = anyio.Event()
         self.scope = anyio.CancelScope()
 
+
+DEFAULT_POLICY: Final = Policy()
 
 PASSIVE: Final = (DemonitorSignal, UnlinkSignal, UnlinkAckSignal, DownSignal)
 """Signals about bonds that ended with the connection they went over: none is made for them."""
@@ -101,6 +105,7 @@ class Connections:
         owner: gets what arrives.
         tasks: where connections run.
         tls: encrypts connections, if it is not None.
+        policy: whom to connect with.
         none: the atom that stands for None in terms.
         tick_time: seconds, as net_ticktime.
     """
@@ -115,6 +120,7 @@ class Connections:
         tasks: TaskGroup,
         *,
         tls: TlsContexts | None = None,
+        policy: Policy = DEFAULT_POLICY,
         none: Atom | None = None,
         tick_time: float = NET_TICK_TIME,
     ) -> None:
@@ -125,6 +131,10 @@ class Connections:
         self._owner = owner
         self._tasks = tasks
         self._tls = tls
+        self._policy = policy
+        self._gate = Gate(policy)
+        self._turned_away = False
+        self._once = set[str]()
         self._options: dict[str, Any] = {
             "length_bytes": 2 if tls is None else 4,
             "tick_time": tick_time,
@@ -134,6 +144,7 @@ class Connections:
         self._up: dict[str, Up] = {}
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
+        self._admitted: set[Transport] = set()
         self.closing = False
 
     def nodes(self) -> list[tuple[str, bool]]:
@@ -149,13 +160,25 @@ class Connections:
             node = destination(signal)
             up = self._up.get(node)
             if up is None:
-                if node in self._attempts or not _is_passive(signal):
-                    self._attempt(node).signals.append(signal)
+                self._send_later(node, signal)
             else:
                 self._send(up, signal)
                 touched[node] = up
         for up in touched.values():
             up.transport.flush()
+
+    def _send_later(self, node: str, signal: Signal) -> None:
+        """Keep a signal until there is a connection, which is made if the policy has it so."""
+        attempt = self._attempts.get(node)
+        if attempt is None:
+            if _is_passive(signal):
+                return
+            when = self._policy.auto_connect
+            if when == "never" or (when == "once" and node in self._once):
+                self._owner.node_down(node, f"auto_connect is {when}: connect to {node} first", was_up=False)
+                return
+            attempt = self._attempt(node)
+        attempt.signals.append(signal)
 
     async def connect(self, node: str) -> NotConnected | None:
         """Connect to a node unless it is; returns what went wrong, None if all is well."""
@@ -229,9 +252,12 @@ class Connections:
 
     async def _open(self, node: str) -> Transport:
         if self.closing:
-            raise NotConnected(f"{self._local.name} is stopping")
+            raise NotAllowed(f"{self._local.name} is stopping")
         if node == self._local.name:
-            raise NotConnected(f"{node} is this node itself")
+            raise NotAllowed(f"{node} is this node itself")
+        forbidden = self._forbidden(node)
+        if forbidden is not None:
+            raise NotAllowed(forbidden)
         address = await self._names.find(node)
         connection = Connection.initiator(
             self._local,
@@ -275,21 +301,48 @@ class Connections:
 
     def admit(self, host: str) -> Wiring | None:
         """Somebody has connected: with what to go on, or None to close at once."""
-        if self.closing or len(self._handshakes) >= MAX_HANDSHAKES:
+        if self.closing:
+            return None
+        reason = self._gate.enter(host)
+        if reason is not None:
+            # A flood of connections must not be one of log lines.
+            level = logging.DEBUG if self._turned_away else logging.WARNING
+            logger.log(level, "connection from %s: not taken: %s", host, reason)
+            self._turned_away = True
             return None
         connection = Connection.acceptor(self._local, now=monotonic(), **self._options)
         return Wiring(connection, self._handle, None if self._tls is None else self._tls.accept(), host)
 
     async def run(self, transport: Transport) -> None:
         """Run the transport of somebody who was admitted; returns when it is over."""
-        self._handshakes.add(transport)
+        if transport.connection.state is not State.CONNECTED:
+            self._handshakes.add(transport)
+            self._admitted.add(transport)
+        else:
+            self._gate.leave(transport.host)
         try:
             await transport.run()
         finally:
-            self._handshakes.discard(transport)
+            self._shaken(transport)
         closed = transport.closed
         if closed is not None and closed.reason not in ("connection_closed", "disconnect"):
             logger.warning("connection from %s: %s", transport.host, closed.text)
+
+    def _shaken(self, transport: Transport) -> None:
+        """A handshake is over, well or not."""
+        self._handshakes.discard(transport)
+        if transport in self._admitted:
+            self._admitted.discard(transport)
+            self._gate.leave(transport.host)
+            self._turned_away = self._turned_away and bool(self._admitted)
+
+    def _forbidden(self, node: str) -> str | None:
+        """Why the policy forbids a connection with a node; None if it does not."""
+        if not self._policy.allows(node):
+            return f"the policy of {self._local.name} does not allow {node}"
+        if len(self._up) >= self._policy.max_connections and node not in self._up:
+            return f"{self._local.name} is connected to {len(self._up)} nodes, its max_connections"
+        return None
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
         up = self._up.get(transport.connection.peer)
@@ -319,11 +372,12 @@ class Connections:
         if not self._vouched(transport, name.rpartition("@")[2]):
             connection.send(Refuse("not_allowed"))
         elif event.wants_name:
-            given = f"{token_hex(8)}@{name}"
-            creation = 4 + randbelow(2**32 - 4)
-            connection.send(Accept(self._cookie_of(given), name=given, creation=creation))
+            self._name(transport, name)
         elif self.closing or name == self._local.name:
             connection.send(Refuse("nok" if name == self._local.name else "not_allowed"))
+        elif (forbidden := self._forbidden(name)) is not None:
+            logger.warning("connection from %s: %s", transport.host, forbidden)
+            connection.send(Refuse("not_allowed"))
         elif name in self._up:
             connection.send(Accept(self._cookie_of(name), status="alive"))
         elif name in self._attempts:
@@ -336,6 +390,16 @@ class Connections:
         else:
             connection.send(Accept(self._cookie_of(name)))
 
+    def _name(self, transport: Transport, host: str) -> None:
+        """Give a name to a node that asks for one."""
+        name = f"{token_hex(8)}@{host}"
+        if (forbidden := self._forbidden(name)) is not None:
+            logger.warning("connection from %s: %s", transport.host, forbidden)
+            transport.connection.send(Refuse("not_allowed"))
+            return
+        creation = 4 + randbelow(2**32 - 4)
+        transport.connection.send(Accept(self._cookie_of(name), name=name, creation=creation))
+
     def _vouched(self, transport: Transport, host: str) -> bool:
         """Tell whether the peer's certificate, if there has to be one, is for the host it claims to be on."""
         if self._tls is None or transport.tls is None or self._tls.vouches(transport.tls, host):
@@ -344,7 +408,8 @@ class Connections:
         return False
 
     def _connected(self, transport: Transport, event: Connected) -> Up:
-        self._handshakes.discard(transport)
+        self._shaken(transport)
+        self._once.add(event.name)
         old = self._up.pop(event.name, None)
         if old is not None:
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.

@@ -17,7 +17,7 @@ MADE_LENGTH: Final = 20
 """Letters in a cookie that is made, as OTP makes it; ours are random ones."""
 
 MAX_COOKIE_BYTES: Final = 4096
-"""Far above any cookie: the file is read whole."""
+"""Far above any cookie: a longer file is refused, for a cookie cut short would be another one."""
 
 
 def checked(cookie: str) -> str:
@@ -60,9 +60,11 @@ def _read(path: Path) -> str:
         raise CannotStart(f"cookie file {path} must be accessible by its owner only: chmod 400 {path}")
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_COOKIE_BYTES)
+            content = file.read(MAX_COOKIE_BYTES + 1)
     except OSError as error:
         raise CannotStart(f"cookie file {path} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_COOKIE_BYTES:
+        raise CannotStart(f"cookie file {path} has more than {MAX_COOKIE_BYTES} bytes: it is no cookie")
     # OTP takes everything up to the first end of line; after that only blanks may follow.
     first, *rest = content.replace(b"\r", b"\n").split(b"\n")
     if not first or any(not 0x20 <= byte <= 0x7E for byte in first) or b"".join(rest).strip(b" "):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import randbelow, randbits
 from time import monotonic
@@ -27,13 +28,14 @@ from otp_behaviors import (
 )
 
 from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_loopback
-from ergo_node._connections import Connections
+from ergo_node._connections import DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
 from ergo_node._network import Listener, Network, StreamNetwork
+from ergo_node._policy import Policy, retry_after
 from ergo_node._registry import Registry
 from ergo_node._rex import NAME as REX
 from ergo_node._rex import Rex
@@ -61,6 +63,7 @@ class Node(RpcRuntime):
         epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
         listen: where to listen for other nodes.
         tls: encrypts all connections and checks certificates, as `-proto_dist inet_tls`; None for plain ones.
+        policy: whom to connect with: allow lists, limits, and whether a message makes a connection.
         routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
         resolver: `async def resolver(name)`, asked for nodes without a route before EPMD is; returns host and
             port, or None.
@@ -84,6 +87,7 @@ class Node(RpcRuntime):
         epmd: Epmd | None = DEFAULT_EPMD,
         listen: Listen = DEFAULT_LISTEN,
         tls: Tls | None = None,
+        policy: Policy = DEFAULT_POLICY,
         routes: Mapping[str, tuple[str, int]] | None = None,
         resolver: Resolver | None = None,
         none: Atom | None = None,
@@ -115,6 +119,8 @@ class Node(RpcRuntime):
         self._refused: Exception | None = None
         self._scopes: list[anyio.CancelScope] = []
         self._listener: Listener | None = None
+        self._policy = policy
+        self._kept: dict[str, anyio.CancelScope] = {}
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
 
@@ -146,6 +152,7 @@ class Node(RpcRuntime):
             self,
             tasks,
             tls=self._tls,
+            policy=self._policy,
             none=self._none,
             tick_time=self._tick_time,
         )
@@ -177,8 +184,8 @@ class Node(RpcRuntime):
             await function(*args, **status)
 
     async def _open_listener(self, network: Network) -> Listener:
-        loopback = is_loopback(self._name.host)
-        host = self._listen.host or ("127.0.0.1" if loopback else "0.0.0.0")  # noqa: S104  # peers reach us
+        local, everywhere = ("::1", "::") if ":" in self._name.host else ("127.0.0.1", "0.0.0.0")  # noqa: S104  # peers reach us
+        host = self._listen.host or (local if is_loopback(self._name.host) else everywhere)
         failure: OSError | None = None
         for port in self._listen.ports:
             try:
@@ -255,10 +262,47 @@ class Node(RpcRuntime):
         return bool(answer == YES)
 
     async def disconnect(self, node: str) -> bool:
-        """Close the connection to a node (`erlang:disconnect_node/1`); False if there was none."""
+        """Close the connection to a node (`erlang:disconnect_node/1`); False if there was none.
+
+        It also ends what `keep_connected` began.
+        """
+        kept = self._kept.pop(node, None)
+        if kept is not None:
+            kept.cancel()
         assert self._connections is not None
         self.pump()  # what was sent before still goes over this connection
         return self._connections.disconnect(node)
+
+    def keep_connected(self, node: str) -> None:
+        """Be connected to a node from now on: try until it answers, and again when it is lost.
+
+        Tries follow each other after 0.5 to 30 seconds, longer the more have failed and never in step with
+        those of other nodes. `disconnect` ends it.
+
+        Raises:
+            BadName: that is no node name.
+            RuntimeError: the node has not been started.
+        """
+        self._checked(node)
+        if self._tasks is None:
+            raise RuntimeError(f"{self.name} has not been started: use it as `async with`")
+        if node not in self._kept:
+            scope = self._kept[node] = anyio.CancelScope()
+            self._tasks.start_soon(self._until_left, self._keep, node, scope, name=f"keep {node} connected")
+
+    async def _keep(self, node: str, scope: anyio.CancelScope) -> None:
+        assert self._connections is not None
+        failures = 0
+        with scope:
+            while True:
+                with self.monitor_nodes() as events:
+                    if await self._connections.connect(node) is None:
+                        failures = 0
+                        async for event in events:
+                            if isinstance(event, NodeDown) and event.node == node:
+                                break
+                await anyio.sleep(retry_after(failures, random.random()))
+                failures += 1
 
     def nodes(self, kind: Kind = "visible") -> list[str]:
         """Return the connected nodes (`erlang:nodes/1`)."""
@@ -275,11 +319,14 @@ class Node(RpcRuntime):
 
     async def _connect(self, node: str) -> NotConnected | None:
         assert self._connections is not None
+        self._checked(node)
+        return await self._connections.connect(node)
+
+    def _checked(self, node: str) -> None:
         try:
             NodeName.parse(node)
         except ValueError as error:
             raise BadName(str(error)) from error
-        return await self._connections.connect(node)
 
     # Messages
 
