@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 from etf_codec import Atom, Term
 from otp_behaviors import NO_REPLY, TIMEOUT, Caller, ExitError, GenServer, Ignore, Process, Stop
 from twin_logs import Board, Log, differences, play_under_otp, play_with_ours, to_term
-from twin_scenarios import SERVERS
+from twin_servers import SERVERS
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from etf_codec import Atom
 from otp_behaviors import Child, ExitError, GenServer, Ignore, Process, Stop, Supervisor
 from otp_behaviors import start_child as start_new_child
 from twin_logs import Board, Log, differences, play_under_otp, play_with_ours, to_term
-from twin_scenarios import SUPERVISORS
+from twin_supervisors import SUPERVISORS
 
 pytestmark = pytest.mark.anyio
 

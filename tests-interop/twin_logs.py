@@ -21,6 +21,8 @@ SCENARIO_DEADLINE: Final = 20.0
 QUIET_ROUNDS: Final = 8
 """Rounds of the event loop without any change after which every task waits: more than a wake-up takes."""
 
+REASONS: Final = ("normal", "shutdown", ("shutdown", "moved"), "boom")
+
 Event = tuple[str, Any]
 Log = list[list[Event]]
 
@@ -37,6 +39,10 @@ class Scenario(NamedTuple):
     steps: Sequence[Any]
     unordered: bool = False
     fatal: bool = False  # takes an OTP node down, so it is played in a node of its own
+
+
+def label(*parts: Any) -> str:
+    return "/".join("_".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in parts)
 
 
 def to_term(value: Any) -> Term:
@@ -152,10 +158,18 @@ def records(data: bytes) -> Iterator[Any]:
 
 
 def arranged(log: Log, unordered: bool) -> Log:
-    """The log in which two sides agree: in an unordered scenario each process for itself."""
+    """The log in which two sides agree: in an unordered scenario each process for itself.
+
+    The driver gets messages from all processes, whose order among each other is left to chance.
+    """
     if not unordered:
         return log
-    return [sorted(map(without_order, step), key=lambda event: event[0]) for step in log]
+    return [sorted(map(without_order, step), key=place) for step in log]
+
+
+def place(event: Event) -> tuple[str, str]:
+    who, what = event
+    return (who, repr(what) if who == "driver" else "")
 
 
 def without_order(event: Event) -> Event:
@@ -177,6 +191,7 @@ class Board:
         self.over = False
         self.names: dict[Pid, str] = {}
         self.pids: dict[str, Pid] = {}
+        self.aliases: dict[str, Reference] = {}
         self.starts: Counter[str] = Counter()
         self.supervisors: set[str] = set()
 

@@ -1,4 +1,4 @@
-%% Plays the scenarios of twin_scenarios.py under OTP and writes down what happened.
+%% Plays the scenarios of the twin tests under OTP and writes down what happened.
 %%
 %% A scenario is data: {Id, Family, Steps}. The output is a file of records, written after each scenario, or
 %% one by one where a scenario may take the node down:
@@ -9,6 +9,7 @@
 %% process of the scenario waits and every supervisor has answered a call.
 -module(twins).
 -export([main/0, init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
+-export([event/2, call_it/2, pid/1, keep/2, kept/1]).
 -export([start_worker/2, start_worker/3, start_tree/1]).
 -export([start/2, start_phase/3, prep_stop/1, stop/1]).
 
@@ -79,6 +80,9 @@ flush() ->
 event(Who, What) ->
     ets:update_counter(twins_board, events, 1),
     write({event, Who, What}).
+
+keep(Key, Value) -> ets:insert(twins_board, {Key, Value}).
+kept(Key) -> lookup(Key).
 
 lookup(Key) ->
     [{Key, Value}] = ets:lookup(twins_board, Key),
@@ -167,7 +171,7 @@ step(supervisor, {stop, Supervisor, Reason}) ->
 step(server, Step) ->
     server_step(Step);
 step(process, Step) ->
-    process_step(Step);
+    twin_processes:step(Step);
 step(application, Step) ->
     application_step(Step).
 
@@ -380,69 +384,6 @@ listen(Name) ->
         {leave, Reason} -> exit(Reason);
         Message -> event(Name, {got, Message}), listen(Name)
     end.
-
-%% Plain processes: each carries out the operations it is sent, and notes every other message
-
-process_step({spawn, Names}) ->
-    [monitor(process, pid(spawn_obedient(Name))) || Name <- Names];
-process_step({do, Name, Operations}) ->
-    pid(Name) ! {do, Operations}.
-
-spawn_obedient(Name) ->
-    call_it(Name, spawn(fun() -> obey(Name) end)),
-    Name.
-
-obey(Name) ->
-    receive
-        {do, Operations} -> [operate(Name, Operation) || Operation <- Operations];
-        Message -> event(Name, {got, Message})
-    end,
-    obey(Name).
-
-operate(Name, Operation) ->
-    case operation(Operation) of
-        quiet -> ok;
-        Result -> event(Name, {element(1, Operation), Result})
-    end.
-
-operation({link, Other}) -> quietly(link(pid(Other)));
-operation({unlink, Other}) -> quietly(unlink(pid(Other)));
-operation({monitor, Other}) -> keep({Other, ref}, monitor(process, pid(Other)));
-operation({monitor_name, Name}) -> keep({Name, ref}, monitor(process, Name));
-operation({monitor_alias, Other, Mode}) -> keep_alias({Other, ref}, monitor(process, pid(Other), [{alias, Mode}]));
-operation({demonitor, Other}) -> quietly(demonitor(get({Other, ref})));
-operation({demonitor_info, Other}) -> demonitor(get({Other, ref}), [info]);
-operation({demonitor_flush, Other}) -> quietly(demonitor(get({Other, ref}), [flush]));
-operation({exit, Other, Reason}) -> quietly(exit(pid(Other), Reason));
-operation({exit_self, Reason}) -> quietly(exit(self(), Reason));
-operation({'end', Reason}) -> exit(Reason);
-operation(crash) -> error(crash);
-operation({trap, Flag}) -> process_flag(trap_exit, Flag);
-operation({send, Other, What}) -> quietly(pid(Other) ! What);
-operation({send_name, Name, What}) ->
-    try Name ! What, sent catch error:badarg -> sent end;
-operation({register, Name, Other}) ->
-    try register(Name, pid(Other)) catch error:badarg -> badarg end;
-operation({unregister, Name}) ->
-    try unregister(Name) catch error:badarg -> false end;
-operation({whereis, Name}) -> whereis(Name);
-operation({alive, Other}) -> is_process_alive(pid(Other));
-operation({alias, Name}) -> keep_alias(Name, alias());
-operation({unalias, Name}) -> unalias(lookup({alias, Name}));
-operation({send_alias, Name, What}) -> quietly(lookup({alias, Name}) ! What);
-operation({spawn, Name}) -> quietly(spawn_obedient(Name));
-operation({spawn_link, Name}) -> call_it(Name, spawn_link(fun() -> obey(Name) end)), quiet;
-operation({spawn_monitor, Name}) ->
-    {Pid, Ref} = spawn_monitor(fun() -> obey(Name) end),
-    call_it(Name, Pid),
-    keep({Name, ref}, Ref);
-operation({flush, Other}) ->
-    Pid = pid(Other),
-    receive {'EXIT', Pid, _} -> quiet after 0 -> quiet end.
-
-quietly(_) -> quiet.
-keep(Key, Value) -> put(Key, Value), quiet.
-keep_alias(Key, Value) -> put(Key, Value), ets:insert(twins_board, {{alias, Key}, Value}), quiet.
 
 %% Applications
 

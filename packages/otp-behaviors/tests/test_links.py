@@ -17,6 +17,7 @@ from otp_behaviors import (
     Kernel,
     LinkSignal,
     MessageSignal,
+    NoProcess,
     Process,
     UnlinkAckSignal,
     UnlinkSignal,
@@ -131,16 +132,18 @@ def test_a_link_to_nobody(kernel: Kernel, trapper: Pid, seen: Any) -> None:
     assert seen == [Exit(GONE, NOPROC)]
 
 
-def test_a_link_to_nobody_ends_who_does_not_trap(play: Play, spawn: Spawn) -> None:
+def test_a_link_to_nobody_raises_in_who_does_not_trap(play: Play, spawn: Spawn) -> None:
     async def lonely(self: Process) -> None:
         self.link(GONE)
         await self.receive()
 
     async def scenario(self: Process) -> Any:
         self.monitor(spawn(lonely))
+        with pytest.raises(NoProcess, match=r"no process .* to link with"):
+            self.link(GONE)
         return (await self.receive())[4]
 
-    assert play(scenario) == NOPROC
+    assert play(scenario) == (NOPROC, [(Atom("erlang"), Atom("link"), 1, [])])
 
 
 def test_a_link_to_itself_is_none(play: Play) -> None:

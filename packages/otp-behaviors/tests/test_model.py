@@ -31,6 +31,7 @@ from otp_behaviors import (
     Exit,
     Kernel,
     NameTaken,
+    NoProcess,
     Process,
 )
 from otp_behaviors._process import FunctionProcess
@@ -128,6 +129,10 @@ class ProcessesMachine(RuleBasedStateMachine):
     @rule(actor=actors, other=actors)
     def link(self, actor: Actor, other: Actor) -> None:
         if not actor.alive:
+            return
+        if not other.alive and not actor.trapping:
+            with pytest.raises(NoProcess):
+                actor.process.link(other.pid)
             return
         actor.process.link(other.pid)
         if not other.alive:

@@ -6,17 +6,17 @@ from collections import ChainMap
 from collections.abc import Callable, Coroutine, MutableMapping
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
 from types import CoroutineType
-from typing import Any, Protocol, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
 
 from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._aliases import monitor_gone
 from otp_behaviors._bonds import Monitor
-from otp_behaviors._errors import NO_REPLY, ExitError
+from otp_behaviors._errors import NO_REPLY, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
 from otp_behaviors._kernel import Kernel, ServerRef, Shell
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, OpenRequest, ProcessRecord, Waiter
-from otp_behaviors._reasons import NORMAL, from_exception
+from otp_behaviors._reasons import NOPROC, NORMAL, from_exception
 from otp_behaviors._requester import Requester
 from otp_behaviors._signals import Down
 from otp_behaviors._spawning import spawn_remote
@@ -25,6 +25,7 @@ from otp_behaviors._turn import TurnWaiter
 from otp_behaviors._watcher import Watcher, message_to_alias
 
 Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
 
 
 class Process(Watcher, Requester):
@@ -151,8 +152,17 @@ class Process(Watcher, Requester):
     # Links and exits; monitors are in `Watcher`
 
     def link(self, pid: Pid) -> None:
-        """Link with another process (`erlang:link/1`)."""
-        self._kernel.links.link(self._record, pid)
+        """Link with another process (`erlang:link/1`).
+
+        Raises:
+            NoProcess: it is not there, and this process does not trap exits. One that does gets an `Exit`.
+        """
+        record, kernel = self._record, self._kernel
+        if pid.node == kernel.node and pid not in kernel.table.by_pid and not record.trap_exit:
+            raise NoProcess(
+                (NOPROC, [(Atom("erlang"), Atom("link"), 1, [])]), f"no process {pid!r} to link with"
+            )
+        kernel.links.link(record, pid)
 
     def unlink(self, pid: Pid) -> None:
         """Remove the link (`erlang:unlink/1`)."""
@@ -262,6 +272,20 @@ class Process(Watcher, Requester):
             self._kernel, record, record, target, link=link, waiter=record.waiter(), timeout=timeout
         )
 
+    async def run_in_thread(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Call a blocking function in a thread, and return what it returns: `await self.run_in_thread(f, x)`.
+
+        Meanwhile this process takes no message; others go on. The function must not use the process or the
+        runtime. If the process is killed its thread goes on, as nothing can stop that; the result is dropped.
+
+        Raises:
+            RuntimeError: the runtime has no threads. (A simulation calls the function in place.)
+        """
+        shell = self._kernel.shell
+        if not isinstance(shell, HasThreads):
+            raise RuntimeError("no threads here: a process that the kernel itself runs cannot wait for one")
+        return await shell.run_in_thread(function, *args)
+
     async def start(
         self, startable: Startable, *args: Any, name: str | None = None, link: bool = False
     ) -> Pid:
@@ -291,6 +315,14 @@ class Process(Watcher, Requester):
         if not completion.done:
             await completion.wait(record.waiter(), None)
         completion.result()
+
+
+@runtime_checkable
+class HasThreads(Shell, Protocol):
+    """A runtime that can call blocking functions."""
+
+    async def run_in_thread(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
+        """Call a function in a thread."""
 
 
 class Startable(Protocol):
