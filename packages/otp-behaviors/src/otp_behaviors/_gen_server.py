@@ -217,7 +217,7 @@ class ServerProcess(LocalProcess):
         if self._deadline is not None:
             self._deadline.cancel()
         seconds, message = self._timeout
-        self._deadline = self.kernel.start_timer(seconds, lambda: self._timed_out(message))
+        self._deadline = self.kernel.start_timer(seconds, lambda: self._timed_out(message), self.pid)
 
     def _timed_out(self, message: Term) -> None:
         # A message that came in time cancels the timeout, even if it has not been handled yet.
@@ -259,6 +259,8 @@ class ServerProcess(LocalProcess):
         except Exception as error:
             self._refuse(error)
             return
+        if self.status is EXITED:
+            return  # Killed, and its task ran on to its next wait.
         work = self._started()
         if work is not None:
             await work
@@ -328,6 +330,8 @@ class ServerProcess(LocalProcess):
     async def _finish(self, coroutine: Coroutine[Any, Any, Any], caller: Caller | None) -> None:
         try:
             result = await coroutine
+            if self.status is EXITED:
+                return  # Killed, and its task ran on to its next wait.
             if caller is not None and result is not NO_REPLY:
                 reply(self.kernel, self.pid, caller, result)
             work = None if self.continuation is None else self._continue()
@@ -338,6 +342,8 @@ class ServerProcess(LocalProcess):
 
     def _failed(self, error: Exception, caller: Caller | None) -> Work | None:
         """A callback raised: Stop, which ends the server as asked for, or anything else, which crashes it."""
+        if self.status is EXITED:
+            return None  # Killed: `terminate` does not run, whatever the callback raised at that.
         if isinstance(error, Stop):
             pending = None if caller is None or error.reply is NO_REPLY else (caller, error.reply)
             return self.stop(error.reason, None, pending)

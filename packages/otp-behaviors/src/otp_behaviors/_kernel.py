@@ -229,17 +229,19 @@ class Kernel:
 
     def send_after(self, seconds: float, to: ServerRef, message: Term, sender: Pid) -> Timer:
         """Send a message later (`erlang:send_after/3`)."""
-        return self.start_timer(seconds, lambda: self.send(sender, to, message))
+        # A timer for a pid of this node goes with it (`erlang:send_after/4`); one for a name stays.
+        owner = to if type(to) is Pid and to in self.table.by_pid else None
+        return self.start_timer(seconds, lambda: self.send(sender, to, message), owner)
 
     def wake_after(self, seconds: float, waiter: Waiter) -> Timer:
         """Wake a waiting coroutine when `seconds` have passed."""
         return self.start_timer(seconds, waiter.wake)
 
-    def start_timer(self, seconds: float, action: Callable[[], None]) -> Timer:
-        """Run an action later."""
+    def start_timer(self, seconds: float, action: Callable[[], None], owner: Pid | None = None) -> Timer:
+        """Run an action later, unless `owner` has ended by then."""
         if self.shell is not None:
             self.timers.now = max(self.timers.now, self.shell.now())
-        timer = self.timers.start(seconds, action)
+        timer = self.timers.start(seconds, action, owner)
         if timer.deadline < self.alarm and self.shell is not None:
             self.shell.ready()
         return timer
@@ -294,6 +296,8 @@ class Kernel:
         for alias in record.aliases or ():
             self.aliases.pop(alias.ids, None)
         record.mailbox = NO_MAIL
+        if self.timers.owned:
+            self.timers.owner_exited(record.pid)
         if record.task is not None:
             self.report(Cancel(record))
         if not is_clean(reason) and record.reported:

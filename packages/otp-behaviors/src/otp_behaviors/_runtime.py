@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine, MutableMapping
-from contextlib import AsyncExitStack
 from secrets import randbits
 from time import monotonic, time
 from types import TracebackType
@@ -66,7 +65,6 @@ class Runtime(ProgramRequests):
         self.kernel.time_offset = time() - monotonic()
         self._shutdown = shutdown
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._stack = AsyncExitStack()
         self._waiter: Callable[[], Waiter] = EventWaiter
         self._wakeup: anyio.Event | None = None
         self._woken = False
@@ -154,14 +152,18 @@ class Runtime(ProgramRequests):
 
     async def _started(self, record: LocalProcess, started: Completion) -> None:
         self.pump()
-        if not started.done:
-            try:
+        try:
+            if not started.done:
                 await started.wait(self.waiter(), None)
-            finally:
-                if not started.done:
-                    self.kernel.exit(record, KILLED)
-        elif self.kernel.reductions > self.kernel.fair_share:
-            await self.checkpoint()
+            elif self.kernel.reductions > self.kernel.fair_share:
+                await self.checkpoint()
+        except BaseException:
+            # Nobody gets a handle of it. If its `init` is done it has a right to its `terminate`.
+            if started.done:
+                self._ask_to_end(record.pid, SHUTDOWN)
+            else:
+                self.kernel.exit(record, KILLED)
+            raise
         started.result()
 
     def spawn(
@@ -193,9 +195,7 @@ class Runtime(ProgramRequests):
             ExitError: it ended with another reason.
         """
         watch = self.monitor(to)
-        kernel, client = self.kernel, self._client.pid
-        ref = kernel.make_ref()
-        kernel.send(client, to, (SYSTEM, (client, ref), (TERMINATE, reason)))
+        self._ask_to_end(to, reason)
         try:
             if not watch.done and not await watch.wait(self.waiter(), timeout):
                 raise CallTimeout(Atom("timeout"), f"{to!r} has not stopped within {timeout} s")
@@ -206,6 +206,10 @@ class Runtime(ProgramRequests):
             raise NoProcess(NOPROC, f"no process {to!r}")
         if down.reason != reason:
             raise ExitError(down.reason)
+
+    def _ask_to_end(self, to: ServerRef, reason: Term) -> None:
+        client = self._client.pid
+        self.kernel.send(client, to, (SYSTEM, (client, self.kernel.make_ref()), (TERMINATE, reason)))
 
     # Applications
 
@@ -440,7 +444,12 @@ class Runtime(ProgramRequests):
         for record in reversed(children):
             if record.alive:
                 await self._stop_child(record)
-        for record in list(self.kernel.table.by_pid.values()):
+        # A tree whose start was cancelled, or whose parent was killed, is on its way down: give it the time.
+        table = self.kernel.table.by_pid
+        with anyio.move_on_after(self._shutdown):
+            while orphans := [each for each in table.values() if each.parent and each.parent not in table]:
+                await self._stop_child(orphans[-1])
+        for record in list(table.values()):
             self.kernel.exit(record, SHUTDOWN)
         self.pump()
         self._stopped = True

@@ -45,7 +45,8 @@ class ProcessTask:
         self._kernel = kernel
         self._record = record
         self._pump = pump
-        self._scope = anyio.CancelScope()
+        # Shielded: when the program is cancelled, the runtime stops its processes, so that they terminate.
+        self._scope = anyio.CancelScope(shield=True)
         self._idle = idle
 
     def cancel(self) -> None:

@@ -7,8 +7,14 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final
 
+from etf_codec import Pid
+
 STALE_FLOOR: Final = 512
 """Cancelled timers are swept out when they outnumber the live ones and this floor."""
+
+
+OWNED_FLOOR: Final = 16
+"""Timers of one process, those that are over included, before they are swept: then at each power of two."""
 
 
 class Timer:
@@ -63,7 +69,7 @@ class Timers:
         clock: returns the present later on; without one it is what `handle_time` was told last.
     """
 
-    __slots__ = ("_clock", "_heap", "_sequence", "_stale", "now")
+    __slots__ = ("_clock", "_heap", "_sequence", "_stale", "now", "owned")
 
     def __init__(self, now: float, clock: Callable[[], float] | None = None) -> None:
         self.now = now
@@ -71,18 +77,39 @@ class Timers:
         self._heap: list[tuple[float, int, Timer]] = []
         self._sequence = 0
         self._stale = 0
+        self.owned: dict[Pid, list[Timer]] = {}
 
     def __len__(self) -> int:
         return len(self._heap) - self._stale
 
-    def start(self, seconds: float, action: Callable[[], None]) -> Timer:
-        """Run `action` when `seconds` have passed; equal deadlines fire in the order they were started."""
+    def start(self, seconds: float, action: Callable[[], None], owner: Pid | None = None) -> Timer:
+        """Run `action` when `seconds` have passed; equal deadlines fire in the order they were started.
+
+        Args:
+            seconds: from now.
+            action: what to do.
+            owner: a process at whose end the timer is cancelled.
+        """
         if not 0 <= seconds < inf:
             raise ValueError(f"a timer needs a number of seconds from 0 up, not {seconds!r}")
         timer = Timer(self, self.now + seconds, action)
         self._sequence += 1
         heappush(self._heap, (timer.deadline, self._sequence, timer))
+        if owner is not None:
+            self._own(owner, timer)
         return timer
+
+    def owner_exited(self, owner: Pid) -> None:
+        """Cancel the timers of a process that has ended."""
+        for timer in self.owned.pop(owner, ()):
+            timer.cancel()
+
+    def _own(self, owner: Pid, timer: Timer) -> None:
+        timers = self.owned.setdefault(owner, [])
+        timers.append(timer)
+        size = len(timers)
+        if size >= OWNED_FLOOR and not size & (size - 1):
+            timers[:] = [each for each in timers if each.active]
 
     def present(self) -> float:
         """Return the present: a callback may ask long after `handle_time`."""
