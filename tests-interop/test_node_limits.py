@@ -10,6 +10,7 @@ from epmd_server import look_up
 from ergo_node import HandshakeRefused, Listen, Node, NodeDown, NodeUp, NotAllowed, Policy
 from erlang_peer import StartErl
 from etf_codec import Atom
+from otp_behaviors import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +90,32 @@ async def test_a_kept_connection_comes_back(start_erl: StartErl, node: Node) -> 
         assert isinstance(await anext(events), NodeDown)
         await start_erl(ERL)
         assert await anext(events) == NodeUp(ERL, hidden=False)
+
+
+async def test_erlang_is_held_up_by_a_slow_process_and_resumes(start_erl: StartErl, node: Node) -> None:
+    """A flood to a process that stands still: OTP sees a busy port, nothing is lost, the link lives."""
+    go = anyio.Event()
+    count = 0
+
+    async def slow(process: Process) -> None:
+        nonlocal count
+        await go.wait()
+        while count < 3000:
+            number, _ = await process.receive()
+            assert number == count
+            count += 1
+
+    done = node.monitor(node.spawn(slow, name="slow"))
+    erl = await start_erl(ERL)
+    assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
+    await erl.eval(
+        "Main = self(), erlang:system_monitor(Main, [busy_dist_port]), Chunk = binary:copy(<<1>>, 65536),"
+        f"spawn(fun() -> [{{slow, '{PY}'}} ! {{N, Chunk}} || N <- lists:seq(0, 2999)], Main ! sent end), ok"
+    )
+    with anyio.fail_after(50):
+        assert await erl.eval("receive {monitor, _, busy_dist_port, _} -> busy end") == Atom("busy")
+        assert await erl.eval("receive sent -> sent after 1500 -> held end") == Atom("held")
+        assert await erl.eval("nodes()") == [Atom(PY)]
+        go.set()
+        assert (await done).reason == Atom("normal")
+    assert count == 3000

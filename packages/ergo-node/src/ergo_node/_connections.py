@@ -70,6 +70,12 @@ class Attempt:
 
 DEFAULT_POLICY: Final = Policy()
 
+MAX_WAITING_SIGNALS: Final = 10_000
+"""What may wait for a connection that is being made before senders wait as well."""
+
+MAX_WAITING_BYTES: Final = 134_217_728
+"""What may wait for a peer that does not read: tasks wait long before, processes cannot."""
+
 PASSIVE: Final = (DemonitorSignal, UnlinkSignal, UnlinkAckSignal, DownSignal)
 """Signals about bonds that ended with the connection they went over: none is made for them."""
 
@@ -81,14 +87,17 @@ def _is_passive(signal: Signal) -> bool:
 class Owner(Protocol):
     """The node, as its connections see it."""
 
-    def deliver(self, signals: list[Signal]) -> None:
-        """Take the signals of one read."""
+    def deliver(self, signals: list[Signal], transport: Transport) -> None:
+        """Take the signals of one read of a transport."""
 
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""
 
     def node_down(self, name: str, reason: str, was_up: bool) -> None:
         """A connection is lost, or could not be made."""
+
+    def closed(self, transport: Transport) -> None:
+        """A transport is over: what is known of it can be forgotten."""
 
     def refuse(self, signal: Signal, error: Exception) -> None:
         """A signal cannot be sent: one of its terms has no external form."""
@@ -145,6 +154,7 @@ class Connections:
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
         self._admitted: set[Transport] = set()
+        self.busy: set[str] = set()
         self.closing = False
 
     def nodes(self) -> list[tuple[str, bool]]:
@@ -164,8 +174,13 @@ class Connections:
             else:
                 self._send(up, signal)
                 touched[node] = up
-        for up in touched.values():
-            up.transport.flush()
+        for node, up in touched.items():
+            transport = up.transport
+            transport.flush()
+            if transport.busy:
+                self.busy.add(node)
+                if transport.bytes_waiting > MAX_WAITING_BYTES:
+                    transport.give_up(f"{node} does not read: {transport.bytes_waiting} bytes wait for it")
 
     def _send_later(self, node: str, signal: Signal) -> None:
         """Keep a signal until there is a connection, which is made if the policy has it so."""
@@ -179,6 +194,18 @@ class Connections:
                 return
             attempt = self._attempt(node)
         attempt.signals.append(signal)
+        if len(attempt.signals) > MAX_WAITING_SIGNALS:
+            self.busy.add(node)
+
+    async def relieved(self, node: str) -> None:
+        """Wait until what was sent to a busy node has gone out for the most part, or never will."""
+        attempt = self._attempts.get(node)
+        if attempt is not None:
+            await attempt.done.wait()
+        up = self._up.get(node)
+        if up is not None:
+            await up.transport.relieved()
+        self.busy.discard(node)
 
     async def connect(self, node: str) -> NotConnected | None:
         """Connect to a node unless it is; returns what went wrong, None if all is well."""
@@ -361,11 +388,11 @@ class Connections:
                 transport.connection.send(AnswerAlive(event.name in self._attempts))
             elif isinstance(event, Closed):
                 if signals:
-                    self._owner.deliver(signals)
+                    self._owner.deliver(signals, transport)
                     signals = []
                 self._closed(transport, event)
         if signals:
-            self._owner.deliver(signals)
+            self._owner.deliver(signals, transport)
 
     def _requested(self, transport: Transport, event: ConnectionRequested) -> None:
         connection, name = transport.connection, event.name
@@ -427,8 +454,10 @@ class Connections:
 
     def _closed(self, transport: Transport, event: Closed) -> None:
         name = transport.connection.peer
+        self._owner.closed(transport)
         up = self._up.get(name)
         if up is not None and up.transport is transport:
             del self._up[name]
+            self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)
             self._owner.node_down(name, event.reason, was_up=True)

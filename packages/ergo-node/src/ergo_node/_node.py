@@ -32,6 +32,7 @@ from ergo_node._connections import DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._flow import Flow
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
 from ergo_node._network import Listener, Network, StreamNetwork
@@ -42,6 +43,7 @@ from ergo_node._rex import Rex
 from ergo_node._rpc import OK, RpcRuntime
 from ergo_node._tls import Tls, TlsContexts
 from ergo_node._translate import FLAGS
+from ergo_node._transport import Transport
 from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
 
 logger: Final = logging.getLogger("ergo_node")
@@ -120,6 +122,7 @@ class Node(RpcRuntime):
         self._scopes: list[anyio.CancelScope] = []
         self._listener: Listener | None = None
         self._policy = policy
+        self._flow = Flow(self.kernel)
         self._kept: dict[str, anyio.CancelScope] = {}
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
@@ -347,28 +350,38 @@ class Node(RpcRuntime):
         return NoConnection(error.reason, f"{error}: {failure}" if failure else str(error))
 
     async def cast(self, to: ServerRef, message: Term) -> None:
-        """Send a cast to a server here or on another node.
+        """Send a cast to a server here or on another node; waits while that node does not read.
 
         Raises:
             etf_codec.EncodeError: the message has no external form.
         """
         await super().cast(to, message)
         self._sent()
+        await self._relieved(to)
 
     async def send(self, to: ServerRef | Reference, message: Term) -> None:
-        """Send a message to a process here or on another node.
+        """Send a message to a process here or on another node; waits while that node does not read.
 
         Raises:
             etf_codec.EncodeError: the message has no external form.
         """
         await super().send(to, message)
         self._sent()
+        await self._relieved(to)
 
     def _sent(self) -> None:
         self.pump()
         refused, self._refused = self._refused, None
         if refused is not None:
             raise refused
+
+    async def _relieved(self, to: ServerRef | Reference) -> None:
+        """After a message: wait while the connection it went to is busy."""
+        connections = self._connections
+        if connections is not None and connections.busy:
+            node = to.node if isinstance(to, Reference) else self.kernel.resolve(to).node
+            if node in connections.busy:
+                await connections.relieved(node)
 
     # What the runtime and the connections ask
 
@@ -377,7 +390,7 @@ class Node(RpcRuntime):
         assert self._connections is not None
         self._connections.route(signals, destination)
 
-    def deliver(self, signals: list[Signal]) -> None:
+    def deliver(self, signals: list[Signal], transport: Transport) -> None:
         """Take the signals of one read of a connection."""
         kernel = self.kernel
         kernel.held = True
@@ -387,6 +400,16 @@ class Node(RpcRuntime):
         finally:
             kernel.held = False
         self.pump()
+        self._flow.delivered(transport, signals)
+
+    def pump(self) -> None:
+        """Run the kernel now and carry out what comes out of it."""
+        super().pump()
+        self._flow.ran()
+
+    def closed(self, transport: Transport) -> None:
+        """A transport is over."""
+        self._flow.forget(transport)
 
     def refuse(self, signal: Signal, error: Exception) -> None:
         """A signal has no external form: its sender learns it, as an error or as its end."""

@@ -57,7 +57,10 @@ class Transport(ABC):
         self.closed: Closed | None = None
         self._handle = wiring.handle
         self._tls_error: TlsError | None = None
+        self._lost: str | None = None
         self._relieved: anyio.Event | None = None
+        self.bytes_read = 0
+        self.messages_read = 0
 
     @abstractmethod
     async def run(self) -> None:
@@ -90,10 +93,17 @@ class Transport(ABC):
         self._report()
         self.flush()
 
+    def give_up(self, text: str) -> None:
+        """End the connection at once, with what waits to be written."""
+        self.connection.data_to_send()
+        self.connection.receive_eof()
+        self._lost = text
+        self._report()
+
     @property
     def busy(self) -> bool:
         """Whether so much waits to be written that senders should wait, as for OTP's busy port."""
-        return self.closed is None and self.bytes_waiting > BUSY_BYTES
+        return self.bytes_waiting > BUSY_BYTES and self.closed is None
 
     async def relieved(self) -> None:
         """Wait until the transport is not busy any more, or closed."""
@@ -117,6 +127,7 @@ class Transport(ABC):
                 self._fail(error)
                 return
         if data:
+            self.bytes_read += len(data)
             self.connection.receive_data(data)
             self._report()
 
@@ -164,6 +175,8 @@ class Transport(ABC):
                 who = self.connection.peer or self.host
                 last = replace(last, reason=TLS_FAILED, text=f"TLS with {who} failed: {self._tls_error}")
                 events[-1] = last
+            elif self._lost is not None:
+                events[-1] = last = replace(last, text=self._lost)
             self.closed = last
             self._relieve()
             self._timed()

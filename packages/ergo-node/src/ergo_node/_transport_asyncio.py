@@ -40,7 +40,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         super().__init__(wiring)
         self._loop = asyncio.get_running_loop()
         self._woken = anyio.Event()
-        self._lost = anyio.Event()
+        self._gone = anyio.Event()
         self._error: Exception | None = None
         # One of asyncio's or of uvloop's transports, which have no class in common.
         self._io: Any = None
@@ -77,7 +77,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by whomever."""
-        self._lost.set()
+        self._gone.set()
         self._ended()
         self._woken.set()
 
@@ -112,14 +112,14 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self._write()
             self._io.close()
             with anyio.move_on_after(SHUTDOWN_GRACE):
-                await self._lost.wait()
+                await self._gone.wait()
         finally:
             if self.closed is None:
                 connection.close()
                 self._report()
             self._io.abort()
             with anyio.CancelScope(shield=True):
-                await self._lost.wait()
+                await self._gone.wait()
 
     def flush(self) -> None:
         """Write the first message at once, and together those that follow in the same iteration."""
@@ -127,6 +127,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self._written = True
             self._loop.call_soon(self._write_rest)
             self._write()
+
+    @property
+    def busy(self) -> bool:
+        """Whether so much waits to be written that senders should wait, as for OTP's busy port."""
+        return self._blocked and super().busy
 
     @property
     def bytes_waiting(self) -> int:

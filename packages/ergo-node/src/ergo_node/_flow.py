@@ -1,0 +1,97 @@
+"""Back-pressure towards peers: reading pauses while our processes cannot keep up with what has been read.
+
+Then the peer's socket fills, and its senders wait, as ours do for it (`busy_dist_port` on the BEAM). One slow
+process must not silence its whole node for ever, though: what it waits for may come over the same connection.
+So a paused connection is read from, a little, each `TRICKLE` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from etf_codec import Pid
+from otp_behaviors import Kernel, MessageSignal, RemoteName, Signal
+
+from ergo_node._transport import Transport
+
+HIGH_BYTES: Final = 33_554_432
+"""What may wait in one mailbox before the connection that fills it pauses; it goes on at half of that."""
+
+LEAST_BYTES: Final = 512
+"""A message counts for no less: small terms take about that in Python, whatever they took on the wire."""
+
+SAMPLE: Final = 1000
+"""Messages after which the mailboxes they went to are looked at again."""
+
+TRICKLE: Final = 1.0
+"""Seconds a connection is paused at most before the next read."""
+
+
+class Flow:
+    """Pauses the reading of connections, and has it resumed."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._backlog: list[Transport] = []
+        self._full: dict[Transport, tuple[Sequence[object], int]] = {}
+        self._unseen: dict[Transport, int] = {}
+
+    def delivered(self, transport: Transport, signals: list[Signal]) -> None:
+        """Signals of a read were delivered and the kernel has run: see whether that was enough."""
+        if not signals or transport.closed is not None:
+            return
+        if not self._kernel.idle and transport not in self._backlog:
+            self._backlog.append(transport)
+            transport.pause_reading()
+        transport.messages_read += len(signals)
+        unseen = self._unseen.get(transport, 0) + len(signals)
+        if unseen >= SAMPLE:
+            unseen = 0
+            self._look(transport, signals)
+        self._unseen[transport] = unseen
+
+    def ran(self) -> None:
+        """The kernel has run: connections go on whose messages have been handled."""
+        if self._backlog and self._kernel.idle:
+            waiting, self._backlog = self._backlog, []
+            for transport in waiting:
+                if transport not in self._full:
+                    transport.resume_reading()
+        if self._full:
+            for transport, (mailbox, low) in list(self._full.items()):
+                if len(mailbox) <= low:
+                    self._resume(transport)
+
+    def forget(self, transport: Transport) -> None:
+        """The connection is over."""
+        self._full.pop(transport, None)
+        self._unseen.pop(transport, None)
+        if transport in self._backlog:
+            self._backlog.remove(transport)
+
+    def _look(self, transport: Transport, signals: list[Signal]) -> None:
+        size = max(LEAST_BYTES, transport.bytes_read // transport.messages_read)
+        high = max(1, HIGH_BYTES // size)
+        for target in {signal.to for signal in signals if isinstance(signal, MessageSignal)}:
+            mailbox = self._mailbox(target)
+            if len(mailbox) > high and transport not in self._full:
+                self._full[transport] = (mailbox, high // 2)
+                transport.pause_reading()
+                self._kernel.start_timer(TRICKLE, lambda: self._trickle(transport))
+                return
+
+    def _mailbox(self, target: Pid | RemoteName) -> Sequence[object]:
+        table = self._kernel.table
+        record = table.by_pid.get(target) if isinstance(target, Pid) else table.by_name.get(target.name)
+        return () if record is None else record.mailbox
+
+    def _trickle(self, transport: Transport) -> None:
+        if transport in self._full:
+            self._unseen[transport] = SAMPLE  # the next read is looked at whatever its length
+            self._resume(transport)
+
+    def _resume(self, transport: Transport) -> None:
+        del self._full[transport]
+        if transport not in self._backlog:
+            transport.resume_reading()
