@@ -73,6 +73,8 @@ def plain(term: Any, names: Mapping[Pid, str]) -> Any:
             return "children", [plain(row[:3], names) for row in rows]
         case (_, [(Atom(), Atom(), _, list()), *_]):
             return "crash"
+        case (Atom(), Atom("start" | "start_phase") as function, list()):
+            return str(function)  # Of what, with what arguments, differs by nature.
         case (Atom("start_child"), _):
             return "start_child"
         case tuple():
@@ -99,7 +101,7 @@ def play_under_otp(code: Path, folder: Path, scenarios: Sequence[Scenario]) -> d
             output, _ = node.communicate(timeout=OTP_DEADLINE)
         finally:
             node.kill()
-        assert node.returncode == 0 or number > 0, output
+        assert (node.returncode == 0) == (number == 0), f"{groups[number][0].id}: {output}"
         logs |= read_logs((folder / f"{number}.out").read_bytes())
     return {
         scenario.id: arranged(logs[scenario.id], scenario.unordered)
@@ -207,7 +209,7 @@ class Board:
         for name in self.supervisors:
             pid = self.runtime.whereis(name)
             if pid is not None:
-                self.names[pid] = name
+                self.call_it(name, pid)
 
     @property
     def events(self) -> int:

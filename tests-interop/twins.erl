@@ -40,8 +40,9 @@ play({Id, Family, Steps}) ->
         exit(Driver, kill),
         event(driver, stuck)
     end,
-    [exit(Pid, kill) || Pid <- processes() -- lookup(baseline)],
+    [application:stop(App) || {{app, App}, _} <- ets:tab2list(twins_board)],
     [application:unload(App) || {{app, App}, _} <- ets:tab2list(twins_board)],
+    [exit(Pid, kill) || Pid <- processes() -- lookup(baseline)],
     [ets:delete(twins_board, Key) || {Key, _} <- ets:tab2list(twins_board), is_tuple(Key)],
     flush().
 
@@ -133,7 +134,9 @@ show(supervisor) ->
     [show_supervisor(Name) || Name <- lists:sort([Name || {{sup, Name}, _} <- ets:tab2list(twins_board)])];
 show(application) ->
     Running = [App || {App, _, _} <- application:which_applications(), ets:member(twins_board, {app, App})],
-    event(driver, {running, Running});
+    Alive = [Name || {{pid, Name}, Pid} <- ets:tab2list(twins_board), is_process_alive(Pid)],
+    event(driver, {running, Running}),
+    event(driver, {alive, lists:sort(Alive)});
 show(_) ->
     ok.
 
@@ -390,7 +393,9 @@ listen(Name) ->
 application_step({load, Specs}) ->
     [load(Spec) || Spec <- Specs];
 application_step({start, App, Type}) ->
-    event(driver, {started, start_with_dependencies(App, Type)});
+    Result = start_with_dependencies(App, Type),
+    Result =:= ok orelse remove_orphan(App),
+    event(driver, {started, Result});
 application_step({stop, App}) ->
     event(driver, {stopped, application:stop(App)});
 application_step({'end', Child, How}) ->
@@ -416,6 +421,13 @@ start_with_dependencies(App, Type) ->
         ok -> application:start(App, Type);
         Error -> Error
     end.
+
+%% OTP forgets the tree of an application whose start phase has failed, and lets it run; ours stops it.
+remove_orphan(App) ->
+    {ok, {_, {_, Options}}} = application:get_key(App, mod),
+    Worker = maps:get(worker, Options),
+    Running = lists:keymember(App, 1, application:which_applications()),
+    [exit(Pid, kill) || not Running, {{pid, Name}, Pid} <- ets:tab2list(twins_board), Name =:= Worker].
 
 start_all([]) -> ok;
 start_all([App | Rest]) ->

@@ -92,6 +92,11 @@ def names(applications: list[Application]) -> list[str]:
     return [application.name for application in applications]
 
 
+def start_of(name: str) -> Any:
+    """What did not start, as OTP says it."""
+    return (Atom(name), Atom("start"), [NORMAL, []])
+
+
 def test_dependencies_come_first_and_once() -> None:
     base = Application("base", Supervisor())
     left, right = (Application(name, Supervisor(), depends=[base]) for name in ("left", "right"))
@@ -252,7 +257,7 @@ async def test_a_tree_that_does_not_start(
     with pytest.raises(ExitError, match="application shop did not start") as caught:
         await runtime.start_application(application, "permanent")
     failed = (SHUTDOWN, (Atom("failed_to_start_child"), "bad", why))
-    assert caught.value.reason == (Atom("bad_start"), failed)
+    assert caught.value.reason == (failed, start_of("shop"))
     assert journal == [("start", "needed"), ("start", "good"), ("stop", "good")]
     assert names(runtime.which_applications()) == ["needed"]
 
@@ -261,7 +266,7 @@ async def test_a_tree_whose_name_is_taken_is_a_bad_start(runtime: LocalRuntime, 
     holder = await runtime.start(Worker, journal, "holder", name="one")
     with pytest.raises(ExitError, match="application one did not start") as caught:
         await runtime.start_application(single(journal))
-    assert caught.value.reason == (Atom("bad_start"), (Atom("already_started"), holder.pid))
+    assert caught.value.reason == ((Atom("already_started"), holder.pid), start_of("one"))
     assert journal == [("start", "holder")]
 
 
@@ -280,7 +285,7 @@ async def test_a_tree_that_asks_to_be_ignored_is_a_bad_start(runtime: LocalRunti
 
     with pytest.raises(ExitError) as caught:
         await runtime.start_application(Application("shop", Unwilling))
-    assert caught.value.reason == (Atom("bad_start"), Atom("ignore"))
+    assert caught.value.reason == (Atom("bad_return"), (start_of("shop"), Atom("ignore")))
     assert runtime.which_applications() == []
 
 

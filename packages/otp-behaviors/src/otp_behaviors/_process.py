@@ -476,6 +476,10 @@ class FunctionProcess(LocalProcess):
         module = getattr(self._function, "__module__", "?")
         return (module, getattr(self._function, "__qualname__", "?"), len(self._arguments))
 
+    def time_to_stop(self, grace: float) -> float:
+        """Return the seconds it may take to end when it is told to; `grace` where nothing says otherwise."""
+        return grace
+
     def turn(self) -> int:
         """Start the function, or let it go on."""
         if self.coroutine is not None:

@@ -460,7 +460,8 @@ class Runtime(ProgramRequests):
         if isinstance(record, FunctionProcess):
             self.kernel.send_exit(self._client.pid, record.pid, SHUTDOWN)
             watch = self.monitor(record.pid)
-            await watch.wait(self.waiter(), self._shutdown)
+            needed = record.time_to_stop(self._shutdown)
+            await watch.wait(self.waiter(), None if needed == math.inf else needed)
         else:
             try:
                 await self.stop(record.pid, SHUTDOWN, self._shutdown)

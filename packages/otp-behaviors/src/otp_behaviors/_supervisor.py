@@ -6,6 +6,7 @@ Follows `supervisor` of STDLIB, its messages included, so `supervisor:which_chil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -112,10 +113,11 @@ class Supervisor:
 class SupervisorProcess(FunctionProcess):
     """The process of a supervisor. The kernel itself runs it: it waits for nothing but processes."""
 
-    __slots__ = ()
+    __slots__ = ("supervision",)
 
     def __init__(self, kernel: Kernel, supervisor: Supervisor) -> None:
         super().__init__(kernel, _supervise, (supervisor,))
+        self.supervision: Supervision | None = None
         self.driven = True
         self.trap_exit = True
         self.acknowledges = False
@@ -125,9 +127,27 @@ class SupervisorProcess(FunctionProcess):
         """As OTP names it."""
         return ("supervisor", "supervisor", 1)
 
+    def time_to_stop(self, grace: float) -> float:
+        """What its children need one after the other; those of `simple_one_for_one` stop together."""
+        if self.supervision is None:
+            return grace
+        times = [self._time_of(member, grace) for member in self.supervision.children]
+        return max(grace, max(times, default=0.0) if self.supervision.simple else sum(times))
+
+    def _time_of(self, member: Member, grace: float) -> float:
+        shutdown = member.spec.shutdown
+        if shutdown != "infinity":
+            return 0.0 if isinstance(shutdown, str) else shutdown
+        child = None if member.pid is None else self.kernel.table.by_pid.get(member.pid)
+        return child.time_to_stop(grace) if isinstance(child, SupervisorProcess) else math.inf
+
 
 async def _supervise(process: Process, supervisor: Supervisor) -> None:
-    await Supervision(process, supervisor).run()
+    supervision = Supervision(process, supervisor)
+    record = process._record
+    assert isinstance(record, SupervisorProcess)
+    record.supervision = supervision
+    await supervision.run()
 
 
 Answer: TypeAlias = "Coroutine[Any, Any, Term]"
@@ -151,6 +171,16 @@ class Supervision:
         self._restarts: tuple[int, ...] = ()
         self._dynamic = 0
         self._system = SupervisorSystem(self, process)
+
+    @property
+    def children(self) -> Children:
+        """The children as they are now."""
+        return self._children
+
+    @property
+    def simple(self) -> bool:
+        """Whether all children are of one kind, and stop together."""
+        return self._simple
 
     async def run(self) -> None:
         """Start the children, then supervise them until told to end."""
