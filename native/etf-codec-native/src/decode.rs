@@ -5,11 +5,11 @@ use std::ops::Range;
 use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 
 use crate::bounds::Bounds;
 use crate::cursor::Cursor;
-use crate::reader::Reader;
+use crate::reader::{Part, Reader};
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
 use crate::tags;
@@ -142,13 +142,14 @@ pub fn decode_prefix<'a, 'py>(
 
 /// Read a term as it stands behind a distribution header: no version byte, but atom cache references.
 #[pyfunction]
-#[pyo3(signature = (data, offset=0, *, atom_refs=None, binaries=None, none=None, atoms=None, copy_binaries=None, limits=None))]
-#[pyo3(text_signature = "(data, offset=0, *, atom_refs=(), binaries='bytes', none=None, atoms=None, \
-                         copy_binaries=True, limits=Limits())")]
+#[pyo3(signature = (data, offset=0, *, rest=None, atom_refs=None, binaries=None, none=None, atoms=None, copy_binaries=None, limits=None))]
+#[pyo3(text_signature = "(data, offset=0, *, rest=(), atom_refs=(), binaries='bytes', none=None, \
+                         atoms=None, copy_binaries=True, limits=Limits())")]
 #[allow(clippy::too_many_arguments)] // They are those of the Python function.
 pub fn decode_bare<'a, 'py>(
     data: &'a Any<'py>,
     offset: isize,
+    rest: Option<&'a Any<'py>>,
     atom_refs: Option<&'a Any<'py>>,
     binaries: Option<&'a Any<'py>>,
     none: Option<&'a Any<'py>>,
@@ -159,6 +160,18 @@ pub fn decode_bare<'a, 'py>(
     let py = data.py();
     let shared = Shared::get(py)?;
     let mut options = Options { binaries, none, atoms, copy_binaries, limits };
+    let joined;
+    let mut data = data;
+    if let Some(rest) = rest {
+        if rest.len()? > 0 {
+            match in_parts(shared, data, offset, rest, &mut options, atom_refs) {
+                Err(Stop::Rerun) => joined = join(data, rest)?,
+                Err(Stop::Raise(error)) => return Err(error),
+                Ok(read) => return Ok(read),
+            }
+            data = &joined;
+        }
+    }
     or_python(part(shared, data, offset, &mut options, Form::Bare(atom_refs)), || {
         let keywords = options.keywords(py)?;
         if let Some(atom_refs) = atom_refs {
@@ -167,6 +180,45 @@ pub fn decode_bare<'a, 'py>(
         let read = shared.decoder.bind(py).call_method("decode_bare", (data, offset), Some(&keywords))?;
         Ok(read.cast_into::<PyTuple>()?)
     })
+}
+
+/// A term whose large binaries may go on in the parts behind `data`; of other terms it is not worth while.
+fn in_parts<'py>(
+    shared: &'static Shared,
+    data: &Any<'py>,
+    offset: isize,
+    rest: &Any<'py>,
+    options: &mut Options<'_, 'py>,
+    atom_refs: Option<&Any<'py>>,
+) -> Outcome<Bound<'py, PyTuple>> {
+    let py = data.py();
+    let own_bounds = options.own_bounds(shared, py)?;
+    let bounds = own_bounds.as_ref().unwrap_or(&shared.default_bounds);
+    let (bytes, Range { start, end }) = bytes_of(data)?;
+    let offset = usize::try_from(offset).map_err(|_| Stop::Rerun)?;
+    let cursor = Cursor {
+        data: bytes.as_bytes().get(..end).ok_or(Stop::Rerun)?,
+        pos: start.checked_add(offset).ok_or(Stop::Rerun)?,
+    };
+    let parts = rest.try_iter()?.map(|part| Part::new(part?)).collect::<PyResult<Vec<_>>>()?;
+    let mut reader =
+        Reader::new(shared, &bytes, cursor, bounds, options.limits, options.none, atom_refs);
+    reader.rest = &parts;
+    let term = reader.read()?;
+    Ok((term, reader.passed + reader.cursor.pos - start).into_pyobject(py)?)
+}
+
+pub fn bytes_of<'py>(data: &Any<'py>) -> Outcome<(Bound<'py, PyBytes>, Range<usize>)> {
+    match data.cast::<PyBytes>() {
+        Ok(bytes) => Ok((bytes.clone(), 0..bytes.as_bytes().len())),
+        Err(_) => bytes_behind(data)?.ok_or(Stop::Rerun),
+    }
+}
+
+fn join<'py>(data: &Any<'py>, rest: &Any<'py>) -> PyResult<Any<'py>> {
+    let parts = PyList::new(data.py(), [data])?;
+    parts.call_method1(intern!(data.py(), "extend"), (rest,))?;
+    PyBytes::new(data.py(), b"").call_method1(intern!(data.py(), "join"), (parts,))
 }
 
 /// What precedes a term.

@@ -22,6 +22,9 @@ impl<'py> Reader<'_, 'py> {
             tags::INTEGER_EXT => PyInt::new(self.py, i32::from_be_bytes(self.cursor.array()?)).into_any(),
             tags::BINARY_EXT => {
                 let size = self.cursor.size()?;
+                if size > self.cursor.left() {
+                    return self.gathered(size).map(Some);
+                }
                 let bytes = self.cursor.take(size)?;
                 if is_key {
                     self.known.known().keys.get(self.py, bytes)

@@ -1,10 +1,15 @@
 //! The loop that reads terms, with a stack of its own: no input exhausts the machine's.
 
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
 
 use crate::bounds::Bounds;
 use crate::cursor::Cursor;
+use crate::decode::bytes_of;
 use crate::known::Lease;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop};
@@ -45,6 +50,31 @@ impl Frame {
     }
 }
 
+/// A piece of an input that came in several. Most are copied as they are, and never looked into.
+pub struct Part<'py> {
+    object: Bound<'py, PyAny>,
+    size: usize,
+    read: OnceCell<(Bound<'py, PyBytes>, Range<usize>)>,
+}
+
+impl<'py> Part<'py> {
+    pub fn new(object: Bound<'py, PyAny>) -> PyResult<Self> {
+        let size = object.len()?;
+        Ok(Part { object, size, read: OnceCell::new() })
+    }
+
+    fn bytes(&self) -> Outcome<&[u8]> {
+        let (bytes, range) = match self.read.get() {
+            Some(read) => read,
+            None => {
+                let read = bytes_of(&self.object)?;
+                self.read.get_or_init(|| read)
+            }
+        };
+        bytes.as_bytes().get(range.clone()).ok_or(Stop::Rerun)
+    }
+}
+
 /// The options of one call, and the state of reading one term.
 pub struct Reader<'a, 'py> {
     pub py: Python<'py>,
@@ -52,6 +82,11 @@ pub struct Reader<'a, 'py> {
     /// The input as Python's readers want it: the bytes of the cursor, and maybe more behind them.
     pub object: &'a Bound<'py, PyBytes>,
     pub cursor: Cursor<'a>,
+    /// The object that has the bytes of the cursor: `object`, or one of the parts.
+    holder: &'a Bound<'py, PyAny>,
+    /// What follows the bytes of the cursor, in parts, and how many bytes came before those.
+    pub rest: &'a [Part<'py>],
+    pub passed: usize,
     pub bounds: &'a Bounds,
     pub limits: Option<&'a Bound<'py, PyAny>>,
     pub none: Option<&'a Bound<'py, PyAny>>,
@@ -77,6 +112,9 @@ impl<'a, 'py> Reader<'a, 'py> {
             shared,
             object,
             cursor,
+            holder: object.as_any(),
+            rest: &[],
+            passed: 0,
             bounds,
             limits,
             none,
@@ -228,12 +266,14 @@ impl<'a, 'py> Reader<'a, 'py> {
     }
 
     fn opaque(&self, tag: u8, items: Bound<'py, PyList>, start: usize) -> Outcome<Bound<'py, PyAny>> {
+        self.only_the_first_part()?;
         let make = self.shared.opaque.bind(self.py).get_item(tag)?;
         Ok(make.call1((items, self.object, start, self.cursor.pos, self.reading()?, self.atom_refs()))?)
     }
 
     /// A term without elements that only Python reads.
     fn rare(&mut self, tag: u8, start: usize) -> Outcome<Bound<'py, PyAny>> {
+        self.only_the_first_part()?;
         let reader = self.shared.readers.bind(self.py).get_item(tag)?;
         let read = reader.call1((self.object, start, self.reading()?, self.atom_refs()))?;
         let (value, end): (Bound<'py, PyAny>, usize) = read.extract()?;
@@ -242,6 +282,36 @@ impl<'a, 'py> Reader<'a, 'py> {
         }
         self.cursor.pos = end;
         Ok(self.or_none(value))
+    }
+
+    /// Python's readers index `object`, which has only the first part of the input.
+    fn only_the_first_part(&self) -> Outcome<()> {
+        if self.passed == 0 { Ok(()) } else { Err(Stop::Rerun) }
+    }
+
+    /// A binary that goes on in the parts that follow; the cursor moves into the one where it ends.
+    #[cold]
+    pub fn gathered(&mut self, size: usize) -> Outcome<Bound<'py, PyAny>> {
+        let pieces = PyList::new(self.py, [slice(self.holder, self.cursor.pos..self.cursor.data.len())?])?;
+        let mut missing = size - self.cursor.left();
+        self.passed += self.cursor.data.len();
+        loop {
+            let (part, rest) = self.rest.split_first().ok_or(Stop::Rerun)?;
+            self.rest = rest;
+            if part.size >= missing {
+                pieces.append(slice(&part.object, 0..missing)?)?;
+                self.cursor = Cursor { data: part.bytes()?, pos: missing };
+                self.holder = &part.object;
+                break;
+            }
+            pieces.append(&part.object)?;
+            self.passed += part.size;
+            missing -= part.size;
+        }
+        // What `join` makes is not filled with zeros first.
+        let made = PyBytes::new(self.py, b"").call_method1(intern!(self.py, "join"), (pieces,))?;
+        // A part that is no row of bytes has another length than its size.
+        if made.len()? == size { Ok(made) } else { Err(Stop::Rerun) }
     }
 
     /// The options as Python's readers want them.
@@ -268,6 +338,16 @@ impl<'a, 'py> Reader<'a, 'py> {
             _ => value,
         }
     }
+}
+
+fn slice<'py>(object: &Bound<'py, PyAny>, range: Range<usize>) -> Outcome<Bound<'py, PyAny>> {
+    let view = PyMemoryView::from(object)?;
+    let whole = view.len()?;
+    if range == (0..whole) {
+        return Ok(view.into_any());
+    }
+    let end = |at: usize| isize::try_from(at).map_err(|_| Stop::Rerun);
+    Ok(view.get_item(PySlice::new(object.py(), end(range.start)?, end(range.end)?, 1))?)
 }
 
 /// No result, for an error that Python will meet again and answer; others are passed on.

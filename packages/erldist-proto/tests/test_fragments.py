@@ -22,14 +22,14 @@ def test_parts_come_together_in_order() -> None:
     complete = fragments.proceed(7, 1, memoryview(b"c"))
     assert other is not None
     assert complete is not None
-    assert (other.payload(), complete.payload()) == (b"xy", b"abc")
+    assert (b"".join(other.parts), b"".join(complete.parts)) == (b"xy", b"abc")
     assert fragments.deadline() is None
 
 
 def test_one_fragment_may_be_all() -> None:
     complete = Fragments(ConnectionLimits()).open(1, sequence(1), b"all")
     assert complete is not None
-    assert complete.payload() == b"all"
+    assert complete.parts == [b"all"]
 
 
 def test_a_sequence_may_be_used_again_once_it_is_complete() -> None:

@@ -16,11 +16,14 @@ from erldist_proto._limits import ConnectionLimits
 FRAGMENT_BYTES: Final = 64 * 1024
 """What OTP puts into one fragment."""
 
-FRAGMENT_IDS: Final = Struct(">QQ")
-FIRST_FRAGMENT: Final = Struct(">BBQQ")
+FRAGMENT_START: Final = Struct(">BBQQ")
+"""The magic, the form, the number of the sequence and that of the fragment."""
 
 PART_OVERHEAD_BYTES: Final = 256
 """What a fragment costs beside its bytes, so that a peer cannot hide memory in very many tiny ones."""
+
+SMALL_SHARE: Final = 4
+"""A part of less than a fourth of its read is copied; a whole fragment is more of what asyncio reads."""
 
 Buffer = bytes | memoryview
 
@@ -38,10 +41,6 @@ class Sequence:
         self.parts: list[Buffer] = []
         self.payload_bytes = 0
         self.held_bytes = 0
-
-    def payload(self) -> bytes:
-        """The payload's bytes, in one piece."""
-        return b"".join(self.parts)
 
 
 class Fragments:
@@ -90,32 +89,28 @@ class Fragments:
         self._held = 0
 
     def _add(self, sequence_id: int, sequence: Sequence, parts: tuple[Buffer, ...]) -> Sequence | None:
-        size = sum(map(len, parts))
+        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+        limits = self._limits
         sequence.payload_bytes += size
-        if sequence.payload_bytes > self._limits.max_message_bytes:
-            raise RemoteProtocolError(
-                f"fragmented message of more than {self._limits.max_message_bytes} bytes"
-            )
-        self._held += size + PART_OVERHEAD_BYTES
-        sequence.held_bytes += size + PART_OVERHEAD_BYTES
-        if self._held > self._limits.max_fragment_bytes:
-            raise RemoteProtocolError(
-                f"unfinished messages of more than {self._limits.max_fragment_bytes} bytes"
-            )
-        sequence.parts += map(_owned, parts)
+        if sequence.payload_bytes > limits.max_message_bytes:
+            raise RemoteProtocolError(f"fragmented message of more than {limits.max_message_bytes} bytes")
+        size += PART_OVERHEAD_BYTES
+        self._held += size
+        sequence.held_bytes += size
+        if self._held > limits.max_fragment_bytes:
+            raise RemoteProtocolError(f"unfinished messages of more than {limits.max_fragment_bytes} bytes")
+        for part in parts:
+            read = part.obj if type(part) is memoryview else None
+            if isinstance(read, bytes) and SMALL_SHARE * len(part) < len(read):
+                # A view keeps the whole read alive; where it is a small share of that, a copy holds less.
+                part = bytes(part)
+            sequence.parts.append(part)
         sequence.left -= 1
         if sequence.left:
             return None
         del self._sequences[sequence_id]
         self._held -= sequence.held_bytes
         return sequence
-
-
-def _owned(part: Buffer) -> Buffer:
-    """A view keeps the whole read alive; where it is a small share of that, a copy holds less."""
-    if isinstance(part, memoryview) and 2 * len(part) < memoryview(part.obj).nbytes:
-        return bytes(part)
-    return part
 
 
 def cut(pieces: list[Buffer], first_bytes: int) -> Iterator[list[Buffer]]:

@@ -1,5 +1,6 @@
 """From a packet to a control message: the three payload forms, once the connection is up."""
 
+import struct
 from typing import Final
 
 from etf_codec import Atom, EtfError, Term, decode_bare
@@ -10,7 +11,7 @@ from erldist_proto._dist_header import Header, IncomingAtoms
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
-from erldist_proto._fragments import FRAGMENT_IDS, Buffer, Fragments, Sequence
+from erldist_proto._fragments import FRAGMENT_START, Buffer, Fragments, Sequence
 from erldist_proto._framing import Packet, whole
 from erldist_proto._limits import ConnectionLimits, term_options
 
@@ -67,7 +68,14 @@ class Incoming:
             RemoteProtocolError: It is no packet of the negotiated form, or holds what no node sends.
         """
         try:
-            if isinstance(packet, list):
+            if type(packet) is memoryview and self._has_header:
+                # Only large packets are views: most are fragments, and the rest of a message is many of them.
+                magic, form, sequence_id, fragment_id = FRAGMENT_START.unpack_from(packet)
+                if form == NEXT_FRAGMENT and magic == VERSION_MAGIC:
+                    part = packet[FRAGMENT_START.size :]
+                    complete = self.fragments.proceed(sequence_id, fragment_id, part)
+                    return None if complete is None else self._completed(complete)
+            elif isinstance(packet, list):
                 if self._has_header and _is_next_fragment(packet[0]):
                     return self._next_fragment(*packet)
                 packet = whole(packet)
@@ -123,25 +131,37 @@ class Incoming:
         if message.has_payload:
             payload, offset = decode_bare(packet, offset, atom_refs=header.atoms, **self._options)
         if offset != len(packet):
-            raise RemoteProtocolError(f"{len(packet) - offset} bytes too many after {type(message).__name__}")
+            raise _too_much(len(packet) - offset, message)
         return Received(message, payload)
 
     def _first_fragment(self, packet: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
-        header, offset = self._atoms.read(packet, 2 + FRAGMENT_IDS.size)
+        header, offset = self._atoms.read(packet, FRAGMENT_START.size)
         message, offset = self._control(packet, offset, header)
         sequence = Sequence(message, header, fragment_id, self._now)
-        return self._completed(self.fragments.open(sequence_id, sequence, packet[offset:]))
+        complete = self.fragments.open(sequence_id, sequence, packet[offset:])
+        return None if complete is None else self._completed(complete)
 
     def _next_fragment(self, packet: Buffer, *pieces: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
-        part = packet[2 + FRAGMENT_IDS.size :]
-        return self._completed(self.fragments.proceed(sequence_id, fragment_id, part, *pieces))
+        part = packet[FRAGMENT_START.size :]
+        complete = self.fragments.proceed(sequence_id, fragment_id, part, *pieces)
+        return None if complete is None else self._completed(complete)
 
-    def _completed(self, sequence: Sequence | None) -> Received | None:
-        if sequence is None:
-            return None
-        return self._with_payload(sequence.message, sequence.payload(), 0, sequence.header)
+    def _completed(self, sequence: Sequence) -> Received:
+        message, header = sequence.message, sequence.header
+        if not message.has_payload:
+            return self._with_payload(message, b"".join(sequence.parts), 0, header)
+        # The parts as they are: the codec makes one binary of them, and the only copy.
+        first, *rest = sequence.parts
+        payload, end = decode_bare(first, 0, rest=rest, atom_refs=header.atoms, **self._options)
+        if end != sequence.payload_bytes:
+            raise _too_much(sequence.payload_bytes - end, message)
+        return Received(message, payload)
+
+
+def _too_much(size: int, message: ControlMessage) -> RemoteProtocolError:
+    return RemoteProtocolError(f"{size} bytes too many after {type(message).__name__}")
 
 
 def _after_magic(packet: Buffer, offset: int) -> int:
@@ -152,11 +172,12 @@ def _after_magic(packet: Buffer, offset: int) -> int:
 
 def _is_next_fragment(piece: Buffer) -> bool:
     """The first piece of a packet is one of a continuation, and has all that is not payload."""
-    return len(piece) >= 2 + FRAGMENT_IDS.size and piece[0] == VERSION_MAGIC and piece[1] == NEXT_FRAGMENT
+    return len(piece) >= FRAGMENT_START.size and piece[0] == VERSION_MAGIC and piece[1] == NEXT_FRAGMENT
 
 
 def _fragment_ids(packet: Buffer) -> tuple[int, int]:
-    if len(packet) < 2 + FRAGMENT_IDS.size:
-        raise RemoteProtocolError("fragment header ends too early")
-    sequence_id, fragment_id = FRAGMENT_IDS.unpack_from(packet, 2)
+    try:
+        _, _, sequence_id, fragment_id = FRAGMENT_START.unpack_from(packet)
+    except struct.error:
+        raise RemoteProtocolError("fragment header ends too early") from None
     return sequence_id, fragment_id

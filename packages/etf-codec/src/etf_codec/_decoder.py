@@ -146,6 +146,7 @@ def decode_bare(
     data: Buffer,
     offset: int = 0,
     *,
+    rest: Sequence[Buffer] = (),
     atom_refs: Sequence[Atom] = (),
     binaries: Literal["bytes", "str"] = "bytes",
     none: Atom | None = None,
@@ -158,6 +159,7 @@ def decode_bare(
     Args:
         data: A buffer.
         offset: Where the term starts.
+        rest: What follows `data`, in parts. The native codec copies a large binary out of them only once.
         atom_refs: The atoms that the header lists: ATOM_CACHE_REF i is `atom_refs[i]`.
         binaries: As for `decode`.
         none: As for `decode`.
@@ -166,11 +168,13 @@ def decode_bare(
         limits: As for `decode`.
 
     Returns:
-        The term, and the offset behind it.
+        The term, and the offset behind it, counted through the parts.
 
     Raises:
         DecodeError: The bytes are not a term; its subclasses as for `decode_prefix`.
     """
+    if rest:
+        data = b"".join((data, *rest))
     if (
         isinstance(data, bytes)
         and limits is DEFAULT_LIMITS
