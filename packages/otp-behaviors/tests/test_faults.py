@@ -18,12 +18,17 @@ from otp_behaviors import (
     Application,
     CallTimeout,
     Child,
+    ExitError,
     GenServer,
     Kernel,
     LocalRuntime,
+    NoConnection,
     Process,
+    RemoteName,
+    Stop,
     Supervisor,
 )
+from otp_behaviors.testing import Simulation, tables
 
 Scenario: TypeAlias = Callable[[LocalRuntime], Coroutine[Any, Any, None]]
 
@@ -104,22 +109,6 @@ async def cancelled_at(place: int, awaitable: Coroutine[Any, Any, None]) -> bool
     with anyio.CancelScope() as scope:
         return await interrupted(awaitable, scope, place) >= place
     return True
-
-
-def tables(kernel: Kernel) -> dict[str, object]:
-    """What must be the same before and after."""
-    records = kernel.table.by_pid.values()
-    return {
-        "processes": set(kernel.table.by_pid),
-        "names": set(kernel.table.by_name),
-        "aliases": len(kernel.aliases),
-        "timers": len(kernel.timers),
-        "callers": sum(len(record.callers or ()) for record in records),
-        "monitors": sum(len(record.monitors or ()) for record in records),
-        "monitored by": sum(len(record.monitored_by or ()) for record in records),
-        "links": sum(len(record.links or ()) for record in records),
-        "to other nodes": len(kernel.links) + len(kernel.monitors),
-    }
 
 
 EMPTY = tables(Kernel())
@@ -292,3 +281,108 @@ async def test_a_task_cancelled_at_any_await_leaves_nothing(
         if not was_cancelled:
             return
     pytest.fail("it never comes to its end")
+
+
+# A call and its ends (G5).
+
+
+async def callers(runtime: LocalRuntime, name: str, number: int) -> None:
+    """Wait until so many calls of a server wait for their answers."""
+    record = runtime.kernel.whereis(name)
+    assert record is not None
+    with anyio.fail_after(5):
+        while len(record.callers or ()) < number or record.mailbox:
+            await checkpoint()
+
+
+@pytest.mark.anyio
+async def test_a_late_reply_is_dropped(runtime: LocalRuntime) -> None:
+    class Late(GenServer):
+        async def handle_call(self, request: Any, caller: Any) -> Any:
+            await released.wait()
+            return request
+
+    async def caller(process: Process) -> list[Any]:
+        try:
+            await process.call("late", 1, timeout=0.001)
+        except CallTimeout:
+            released.set()
+        await process.call("late", 2)
+        left.append(list(process._record.mailbox))
+        return []
+
+    released = anyio.Event()
+    left: list[list[Any]] = []
+    await runtime.start(Late, name="late")
+    before = tables(runtime.kernel)
+    await runtime.monitor(runtime.spawn(caller))
+    assert left == [[]]
+    await settled(runtime.kernel, before)
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_dies_is_forgotten(runtime: LocalRuntime) -> None:
+    before = tables(runtime.kernel)
+    pids = [runtime.spawn(Process.call, "server", "never", None) for _ in range(3)]
+    await callers(runtime, "server", 3)
+    for pid in pids:
+        runtime.exit(pid, KILL)
+    await settled(runtime.kernel, before)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("reason", [BOOM, KILL, Atom("normal")])
+async def test_a_server_that_dies_fails_its_callers(runtime: LocalRuntime, reason: Atom) -> None:
+    ends: list[Any] = []
+
+    async def caller(process: Process) -> None:
+        try:
+            await process.call("callee", "never", None)
+        except ExitError as error:
+            ends.append(error.reason[0])
+
+    class Callee(GenServer):
+        def handle_call(self, request: Any, caller: Any) -> Any:
+            return NO_REPLY
+
+        def handle_cast(self, message: Any) -> None:
+            raise Stop(message)
+
+    callee = await runtime.start(Callee, name="callee")
+    watches = [runtime.monitor(runtime.spawn(caller)) for _ in range(3)]
+    await callers(runtime, "callee", 3)
+    if reason == KILL:
+        runtime.exit(callee.pid, KILL)
+    else:
+        await callee.cast(reason)
+    for watch in watches:
+        await watch
+    assert ends == [Atom("killed") if reason == KILL else reason] * 3
+
+
+def test_a_node_that_dies_fails_its_callers() -> None:
+    with Simulation(seed=3) as simulation:
+        a, b = simulation.node("a@host"), simulation.node("b@host")
+        b.start(Plain, name="plain")
+        a.call(RemoteName("plain", "b@host"), 1)
+        simulation.after(0.0, b.crash)
+        with pytest.raises(NoConnection) as caught:
+            a.call(RemoteName("plain", "b@host"), 1, timeout=None)
+        assert caught.value.reason[0] == (Atom("nodedown"), Atom("b@host"))
+        simulation.run()
+        simulation.check()
+        assert not a.kernel.aliases
+
+
+@pytest.mark.anyio
+async def test_timers_of_a_process_end_with_it(runtime: LocalRuntime) -> None:
+    before = tables(runtime.kernel)
+
+    async def start_timers(process: Process) -> None:
+        for _ in range(100):
+            process.send_after(3600.0, process.pid, 1).cancel()
+            process.send_after(3600.0, process.pid, 1)
+
+    await runtime.monitor(runtime.spawn(start_timers))
+    assert tables(runtime.kernel) == before
+    assert not runtime.kernel.timers.owned

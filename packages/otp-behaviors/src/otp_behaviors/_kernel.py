@@ -37,7 +37,7 @@ from otp_behaviors._process_table import (
     Waiter,
     is_normal,
 )
-from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, is_clean
+from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, from_exception, is_clean
 from otp_behaviors._references import References
 from otp_behaviors._signals import (
     AliasSignal,
@@ -176,6 +176,11 @@ class Kernel:
                 self.current = None
                 if self.deferred:
                     self.settle()
+        except BaseException as error:
+            # SystemExit, or the like, is for the program. The process cannot go on amid a callback.
+            if self.current is not None:
+                self.exit(self.current, from_exception(error), error)
+            raise
         finally:
             self.current = None
             self.running = self.held = False

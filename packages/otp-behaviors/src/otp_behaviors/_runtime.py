@@ -20,6 +20,7 @@ import anyio.lowlevel
 from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._application import START_TYPES, Application, StartType, start_order
+from otp_behaviors._client import ClientProcess
 from otp_behaviors._effects import Await, Cancel, Effect
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
@@ -27,7 +28,7 @@ from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._log import log, logger, shown
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
-from otp_behaviors._process_table import IDLE, NO_MAIL, ProcessRecord, Waiter
+from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
 from otp_behaviors._signals import Signal, destination
@@ -43,7 +44,7 @@ BUDGET: Final = 2000
 """Reductions in one go before other tasks of the event loop get their turn: BEAM's time slice is 4000."""
 
 SHARE: Final = 64
-"""Greatest number of reductions a calling task spends, or messages a sending one, between looks at the clock."""
+"""Most reductions that a calling task spends, or messages a sending one, between two looks at the clock."""
 
 MAX_HOLD: Final = 0.002
 """Seconds a task that calls in a tight loop may keep the event loop from running anything else."""
@@ -410,8 +411,20 @@ class Runtime(ProgramRequests):
 
     async def _run(self) -> None:
         # A cancelled program still has its servers terminate, and the kernel must run for that.
+        fatal: BaseException | None = None
         with anyio.CancelScope(shield=True):
-            await self._run_kernel()
+            while not self._stopped:
+                try:
+                    await self._run_kernel()
+                except GeneratorExit:
+                    raise
+                except BaseException as error:
+                    # SystemExit in a callback ends the program, once its servers have terminated.
+                    fatal = fatal or error
+                    assert self._tasks is not None
+                    self._tasks.cancel_scope.cancel()
+        if fatal is not None:
+            raise fatal
 
     async def _run_kernel(self) -> None:
         kernel = self.kernel
@@ -431,8 +444,16 @@ class Runtime(ProgramRequests):
                 await self._wakeup.wait()
 
     async def _stop(self) -> None:
-        """End every process: those started from outside in reverse order and orderly, then the rest."""
         self._closing = True
+        try:
+            await self._end_processes()
+        finally:
+            self._stopped = True
+            self._woken = False
+            self.ready()
+
+    async def _end_processes(self) -> None:
+        """End every process: those started from outside in reverse order and orderly, then the rest."""
         for name in reversed(list(self._applications)):
             _, master, _ = self._applications.pop(name)
             record = self.kernel.table.by_pid.get(master)
@@ -452,9 +473,6 @@ class Runtime(ProgramRequests):
         for record in list(table.values()):
             self.kernel.exit(record, SHUTDOWN)
         self.pump()
-        self._stopped = True
-        self._woken = False
-        self.ready()
 
     async def _stop_child(self, record: ProcessRecord) -> None:
         if isinstance(record, FunctionProcess):
@@ -472,29 +490,3 @@ class Runtime(ProgramRequests):
 
 class LocalRuntime(Runtime):
     """Processes without a network."""
-
-
-class ClientProcess(LocalProcess):
-    """Stands for the tasks outside of any process: their calls come from it, and it drops what it is sent."""
-
-    __slots__ = ()
-
-    def __init__(self, kernel: Kernel) -> None:
-        super().__init__(kernel)
-        self.trap_exit = True
-
-    @property
-    def mortal(self) -> bool:
-        """It lives as long as the runtime."""
-        return False
-
-    @property
-    def initial_call(self) -> tuple[str, str, int]:
-        """The runtime itself."""
-        return (__name__, "Runtime", 0)
-
-    def turn(self) -> int:
-        """Drop messages: nobody outside of a process can receive."""
-        self.mailbox = NO_MAIL
-        self.status = IDLE
-        return 1

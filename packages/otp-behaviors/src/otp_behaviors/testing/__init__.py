@@ -5,6 +5,7 @@ down what its callbacks do.
 """
 
 from otp_behaviors.testing._chance import Chance
+from otp_behaviors.testing._consistency import tables
 from otp_behaviors.testing._events import Event
 from otp_behaviors.testing._guarantees import violations
 from otp_behaviors.testing._recording import Probe, RecordingRuntime
@@ -21,6 +22,7 @@ __all__ = [
     "Simulation",
     "Stuck",
     "Workload",
+    "tables",
     "violations",
 ]
 

@@ -13,6 +13,25 @@ from otp_behaviors._process_table import EXITED, ProcessRecord
 Kernels = Mapping[str, Kernel]
 
 
+def tables(kernel: Kernel) -> dict[str, object]:
+    """Return what a kernel keeps: the pids, the names, and how many there are of everything else.
+
+    Compare it before and after what is to leave nothing behind; `tables(Kernel())` is that of an empty one.
+    """
+    records = kernel.table.by_pid.values()
+    return {
+        "processes": set(kernel.table.by_pid),
+        "names": set(kernel.table.by_name),
+        "aliases": len(kernel.aliases),
+        "timers": len(kernel.timers),
+        "callers": sum(len(record.callers or ()) for record in records),
+        "monitors": sum(len(record.monitors or ()) for record in records),
+        "monitored by": sum(len(record.monitored_by or ()) for record in records),
+        "links": sum(len(record.links or ()) for record in records),
+        "with other nodes": len(kernel.links) + len(kernel.monitors),
+    }
+
+
 def faults(kernels: Kernels, connected: Callable[[str, str], bool]) -> list[str]:
     """Return what is wrong, a line each.
 

@@ -133,6 +133,7 @@ class Simulation:
         Raises:
             Stuck: it does not come to rest; a periodic timer, for one, never does: give it `seconds`.
         """
+        self._collect()  # what was sent from outside of any process
         if seconds is None:
             for _ in range(MAX_STEPS):
                 if not self.step():
@@ -151,6 +152,7 @@ class Simulation:
         Raises:
             Stuck: it is not true when everybody waits, or after `seconds` (an hour if left out).
         """
+        self._collect()
         end = self.now + (PATIENCE if seconds is None else seconds)
         while not condition():
             if self.now > end:
