@@ -107,6 +107,23 @@ def native(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the codecs, a minute long or `-- -max_total_time=3600`; skipped where atheris does not install."""
+    packages = ["./packages/etf-codec"]
+    if shutil.which("cargo") is not None:
+        packages.append("./native/etf-codec-native")
+    install(session, packages)
+    try:
+        session.install("atheris>=3")
+    except nox.command.CommandFailed:
+        session.skip(
+            "atheris does not install here, so nothing was fuzzed: it has wheels for Linux and CPython"
+        )
+    options = session.posargs or ["-max_total_time=60"]
+    session.run("python", "packages/etf-codec/fuzz", session.create_tmp(), "-timeout=10", *options)
+
+
+@nox.session
 def interop(session: nox.Session) -> None:
     """The node beside real Erlang and Elixir nodes; skipped where `erl` is missing."""
     if shutil.which("erl") is None:
