@@ -47,6 +47,7 @@ from otp_behaviors._reasons import (
     from_exception,
     is_clean,
 )
+from otp_behaviors._request_ids import RequestId, RequestIds, Response
 from otp_behaviors._runtime import LocalRuntime, Runtime
 from otp_behaviors._signals import (
     AliasSignal,
@@ -112,6 +113,9 @@ __all__ = [
     "NoProcess",
     "Process",
     "RemoteName",
+    "RequestId",
+    "RequestIds",
+    "Response",
     "Runtime",
     "ServerHandle",
     "ServerRef",

@@ -15,6 +15,7 @@ ALIAS: Final = Atom("alias")
 AliasMode: TypeAlias = Literal["explicit_unalias", "demonitor", "reply_demonitor", "reply"]
 """When an alias ends, besides `unalias`: never, with its monitor, also with the first message, with that."""
 
+MonitorAlias: TypeAlias = Literal["explicit_unalias", "demonitor", "reply_demonitor"]
 MONITOR_MODES: Final = ("explicit_unalias", "demonitor", "reply_demonitor")
 ALIAS_MODES: Final = ("explicit_unalias", "reply")
 

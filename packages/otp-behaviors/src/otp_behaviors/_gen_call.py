@@ -26,6 +26,7 @@ GEN_SERVER: Final = Atom("gen_server")
 CALL: Final = Atom("call")
 NODEDOWN: Final = Atom("nodedown")
 INFINITY: Final = Atom("infinity")
+CALLING_SELF: Final = Atom("calling_self")
 
 CALL_TIMEOUT: Final = 5.0
 """Seconds a call waits unless told otherwise, as `gen_server:call/2`."""
@@ -200,6 +201,9 @@ async def call(
     else:
         pending = Request(kernel, sender, kernel.make_ref(1))
     if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
+        if record is not None and record.pid is sender:
+            text = "a process cannot call itself, since it could not answer: call the method instead"
+            raise ExitError(_reason(kernel, CALLING_SELF, to, request, timeout), text)
         _post(kernel, pending, to, record, request)
     else:
         # Nobody else has anything to do: the callee's turn is now, in the caller's place.

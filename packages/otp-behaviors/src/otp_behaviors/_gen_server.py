@@ -41,6 +41,9 @@ BAD_CALL: Final = Atom("bad_call")
 BAD_CAST: Final = Atom("bad_cast")
 BAD_CONTINUE: Final = Atom("bad_continue")
 
+HIBERNATION: Final[tuple[Term, ...]] = (None, None)
+"""Stands among the continuations, which are one token each."""
+
 Work = Coroutine[Any, Any, None]
 
 
@@ -102,6 +105,14 @@ class GenServer(Process):
     def set_timeout(self, seconds: float, message: Term = TIMEOUT) -> None:
         """Have `handle_info(message)` called if no message comes within `seconds` after this callback."""
         self._record.set_timeout(seconds, message)
+
+    def hibernate(self) -> None:
+        """Free memory after this callback until the next message comes (`hibernate`).
+
+        For a server that will be idle for long: its task, if it has one, ends, and empty tables are dropped.
+        Not together with `continue_with`.
+        """
+        self._record.continuation = HIBERNATION
 
     @classmethod
     def __process__(cls, kernel: Kernel, args: tuple[Any, ...]) -> ServerProcess:
@@ -219,6 +230,13 @@ class ServerProcess(LocalProcess):
         seconds, message = self._timeout
         self._deadline = self.kernel.start_timer(seconds, lambda: self._timed_out(message), self.pid)
 
+    def hibernate(self) -> None:
+        """Let go of what an idle process does not need."""
+        task, self.task = self.task, None
+        if task is not None:
+            task.resume()
+        self.compact()
+
     def _timed_out(self, message: Term) -> None:
         # A message that came in time cancels the timeout, even if it has not been handled yet.
         if self.status is not EXITED and not self.mailbox:
@@ -317,8 +335,10 @@ class ServerProcess(LocalProcess):
 
     def _continue(self) -> Work | None:
         continuation, self.continuation = self.continuation, None
-        if not continuation:
+        if not continuation or continuation is HIBERNATION:
             self.resume_timeout()
+            if continuation:
+                self.hibernate()
             return None
         if self._timeout is not None:
             self.continuation = ()

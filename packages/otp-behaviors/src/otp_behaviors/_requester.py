@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
-from otp_behaviors._aliases import ALIAS, AliasMode
+from otp_behaviors._aliases import ALIAS, MonitorAlias
 from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, GEN_CALL
 from otp_behaviors._kernel import Kernel, ServerRef
@@ -35,7 +35,7 @@ class Requesting(Protocol):
     @property
     def _record(self) -> Waiting: ...
 
-    def monitor(self, to: ServerRef, *, alias: AliasMode | None = None) -> Reference: ...
+    def monitor(self, to: ServerRef, *, alias: MonitorAlias | None = None) -> Reference: ...
 
     def demonitor(self, ref: Reference, flush: bool = False) -> bool: ...
 

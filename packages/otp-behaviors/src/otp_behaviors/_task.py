@@ -32,6 +32,8 @@ class EventWaiter:
 class ProcessTask:
     """One task for all coroutines of one process; ending the process cancels it.
 
+    It ends by itself when it is no longer the task of its process.
+
     Args:
         kernel: the kernel of the process.
         record: the process.
@@ -62,7 +64,7 @@ class ProcessTask:
         record = self._record
         try:
             with self._scope:
-                while record.alive:
+                while record.alive and record.task is self:
                     coroutine = record.coroutine
                     if coroutine is None:
                         await self._idle.wait()
@@ -79,5 +81,7 @@ class ProcessTask:
                     if kernel.run_queue or kernel.effects or kernel.outbox:
                         self._pump()
         finally:
-            # Cancelled from outside, or a BaseException: the process cannot outlive its task.
-            self._kernel.exit(record, KILLED)
+            # Cancelled from outside, or a BaseException: the process cannot outlive its task, unless it has
+            # given the task up, to start another one when it needs it (`hibernate`).
+            if record.task is self:
+                self._kernel.exit(record, KILLED)

@@ -12,6 +12,7 @@ from otp_behaviors._aliases import (
     Alias,
     AliasMode,
     AliasOwner,
+    MonitorAlias,
     activate,
     deactivate,
     monitor_gone,
@@ -45,7 +46,7 @@ class Watcher:
         self: Watching,
         to: ServerRef,
         *,
-        alias: Literal["explicit_unalias", "demonitor", "reply_demonitor"] | None = None,
+        alias: MonitorAlias | None = None,
     ) -> Reference:
         """Watch a process (`erlang:monitor/3`): one `Down` comes when it ends, at once if it is not there.
 
