@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import anyio
 import anyio.lowlevel
 from etf_codec import Atom, Pid, Reference, Term, decode, encode
-from otp_behaviors import ExitError, LocalRuntime, Process
+from otp_behaviors import KILL, ExitError, LocalRuntime, Process
 
 OTP_DEADLINE: Final = 120.0
 SCENARIO_DEADLINE: Final = 20.0
@@ -246,6 +246,11 @@ class Board:
             while self.events < events:  # noqa: ASYNC110 (events are plain data, made by any process)
                 await anyio.sleep(0.001)
 
+    def clear(self) -> None:
+        """Kill what the scenario has left, supervisors first: some of it would not stop for the runtime."""
+        for pid in sorted(self.names, key=lambda pid: self.names[pid] not in self.supervisors):
+            self.runtime.exit(pid, KILL)
+
     def log(self, unordered: bool) -> Log:
         self.find_supervisors()
         return arranged(named(self.raw, self.names), unordered)
@@ -261,6 +266,7 @@ async def play_with_ours(scenario: Scenario, step: Play, show: Callable[[Board],
             board = Board(runtime)
             runtime.spawn(drive, board, scenario, step, show, name="driver")
             await runtime.monitor("driver")
+            board.clear()
     return board.log(scenario.unordered)
 
 
