@@ -93,6 +93,22 @@ async def test_a_killed_server_runs_no_more_callbacks(runtime: LocalRuntime, mes
 
 
 @pytest.mark.anyio
+async def test_who_does_not_stop_holds_up_a_cancelled_program_no_longer_than_its_grace() -> None:
+    journal: list[Any] = []
+    stuck: list[Any] = []
+    started = time.monotonic()
+    with anyio.move_on_after(0.05):
+        async with LocalRuntime(shutdown=0.1) as runtime:
+            await runtime.start(Tidy, journal)
+            careless = await runtime.start(Careless, stuck)
+            await careless.cast("be quiet")
+            await anyio.sleep_forever()
+    assert 0.1 < time.monotonic() - started < 5.0
+    assert journal == [SHUTDOWN]
+    assert stuck == []
+
+
+@pytest.mark.anyio
 async def test_what_is_no_exception_ends_the_program_and_others_terminate() -> None:
     class Fatal(BaseException):
         pass
