@@ -206,10 +206,10 @@ async def running() -> AsyncIterator[Runtime]:
 async def test_multi_call_collects_replies_and_bad_nodes() -> None:
     async with running() as runtime:
         await runtime.start(Echo, name="echo")
-        assert await runtime.multi_call([HERE, "b@host"], "echo", 1) == ([(HERE, 1)], ["b@host"])
-        assert await runtime.multi_call([HERE], "nobody", 1) == ([], [HERE])
-        assert await runtime.multi_call([HERE], "echo", HOLD, timeout=0.01) == ([], [HERE])
-        assert await runtime.multi_call([], "echo", 1) == ([], [])
+        assert await runtime.multi_call([HERE, "b@host"], "echo", 1) == ({HERE: 1}, ["b@host"])
+        assert await runtime.multi_call([HERE], "nobody", 1) == ({}, [HERE])
+        assert await runtime.multi_call([HERE], "echo", HOLD, timeout=0.01) == ({}, [HERE])
+        assert await runtime.multi_call([], "echo", 1) == ({}, [])
         await runtime.send("echo", "too late for anybody")
         assert await runtime.call("echo", 1) == 1
         assert runtime.kernel.aliases == {}
@@ -227,7 +227,7 @@ async def test_a_process_multi_calls_and_abcasts() -> None:
         await runtime.start(Echo, name="echo")
         await runtime.monitor(runtime.spawn(asker))
         await runtime.abcast([HERE], "echo", "again")
-        assert results == [([(HERE, 1)], [])]
+        assert results == [({HERE: 1}, [])]
         state = await sys.get_state(runtime, "echo")
         assert state[Atom("casts")] == ["everybody", "again"]
 

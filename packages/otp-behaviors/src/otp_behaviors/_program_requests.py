@@ -46,7 +46,7 @@ class ProgramRequests:
 
     async def multi_call(
         self: Program, nodes: Iterable[str], name: str | Atom, request: Term, timeout: float | None = None
-    ) -> tuple[list[tuple[str, Any]], list[str]]:
+    ) -> tuple[dict[str, Any], list[str]]:
         """Call the servers registered under a name on several nodes at once; see `Process.multi_call`."""
         return await multi_call(_asker(self), nodes, name, request, timeout)
 

@@ -63,7 +63,7 @@ class Requester:
         name: str | Atom,
         request: Term,
         timeout: float | None = None,
-    ) -> tuple[list[tuple[str, Any]], list[str]]:
+    ) -> tuple[dict[str, Any], list[str]]:
         """Call the servers registered under a name on several nodes, all at once (`gen_server:multi_call/4`).
 
         Args:

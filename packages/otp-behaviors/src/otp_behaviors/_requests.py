@@ -78,7 +78,7 @@ async def system_call(asker: Asker, to: ServerRef, request: Term, timeout: float
 
 async def multi_call(
     asker: Asker, nodes: Iterable[str], name: str | Atom, request: Term, timeout: float | None
-) -> tuple[list[tuple[str, Any]], list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     """Call the servers registered under a name on several nodes, all at once (`gen_server:multi_call/4`).
 
     Returns:
@@ -88,7 +88,7 @@ async def multi_call(
     pending = [(node, GenRequest(asker, GEN_CALL)) for node in dict.fromkeys(nodes)]
     _begin(kernel, [(one, RemoteName(str(name), node)) for node, one in pending], request)
     deadline = None if timeout is None else _now(kernel) + timeout
-    replies: list[tuple[str, Any]] = []
+    replies: dict[str, Any] = {}
     bad_nodes: list[str] = []
     try:
         for node, one in pending:
@@ -97,7 +97,7 @@ async def multi_call(
                 bad_nodes.append(node)
                 continue
             try:
-                replies.append((node, one.result()))
+                replies[node] = one.result()
             except ExitError:
                 bad_nodes.append(node)
     finally:

@@ -22,7 +22,6 @@ from otp_behaviors._debug import DebugFunction
 from otp_behaviors._errors import ExitError
 from otp_behaviors._kernel import ServerRef
 from otp_behaviors._system import CHANGE_CODE, ERROR, GET, OK, PRINT, RESUME, SUSPEND, TERMINATE
-from otp_behaviors._system import SYSTEM as SYSTEM
 
 TIMEOUT: Final = 5.0
 """Seconds to wait unless told otherwise, as `sys` does."""

@@ -11,6 +11,9 @@ from etf_codec import Atom, EncodeError, Term, encode
 MAX_DEPTH: Final = 100
 """Containers nested deeper are shown as text."""
 
+KEY_DEPTH: Final = 3
+"""The same in keys, which have to be short to be of use."""
+
 MAX_ITEMS: Final = 100_000
 """Items converted of one value; what comes after is left out. Containers that hold themselves have no end."""
 
@@ -44,16 +47,16 @@ class _Conversion:
     def convert(self, value: Any, depth: int) -> Term:
         if value is None:
             return UNDEFINED
+        if not isinstance(value, tuple | list | Set | Mapping):
+            return value if _has_form(value) else _text(value)
         if depth == 0:
             return _text(value)
         if isinstance(value, tuple):
             return tuple(self._items(value, depth))
         if isinstance(value, list | Set):
             return self._items(value, depth)
-        if isinstance(value, Mapping):
-            keys = self._items(value.keys(), 1)
-            return dict(zip(map(_hashable, keys), self._items(value.values(), depth), strict=False))
-        return value if _has_form(value) else _text(value)
+        keys = self._items(value.keys(), KEY_DEPTH)
+        return dict(zip(map(_hashable, keys), self._items(value.values(), depth), strict=False))
 
     def _items(self, values: Any, depth: int) -> list[Term]:
         items: list[Term] = []
