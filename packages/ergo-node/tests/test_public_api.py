@@ -26,6 +26,7 @@ PUBLIC = [
     "RpcError",
     "Tls",
     "TlsError",
+    "put_chars",
 ]
 
 

@@ -23,6 +23,7 @@ from ergo_node._errors import (
     TlsError,
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._io import put_chars
 from ergo_node._node import Node
 from ergo_node._policy import Policy
 from ergo_node._registry import Registry
@@ -55,6 +56,7 @@ __all__ = [
     "RpcError",
     "Tls",
     "TlsError",
+    "put_chars",
 ]
 
 for _public in [globals()[name] for name in __all__]:

@@ -33,6 +33,10 @@ from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._flow import Flow
+from ergo_node._io import NAME as USER
+from ergo_node._io import User, Write, to_stdout
+from ergo_node._logger_proxy import NAME as LOGGER_PROXY
+from ergo_node._logger_proxy import LoggerProxy
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
 from ergo_node._network import Listener, Network, StreamNetwork
@@ -72,6 +76,8 @@ class Node(RpcRuntime):
         none: the atom that stands for Python's None in terms, e.g. `Atom("nil")` among Elixir nodes.
         rpc: the functions that other nodes may run, shared with other nodes of the program; `provide` adds to
             it. None begins with none at all.
+        output: prints what is written to `user`, and by processes that this node started elsewhere; standard
+            output if left out.
         tick_time: seconds, as `net_ticktime`: a node that is silent for longer is taken for lost.
         shutdown: seconds each process gets to stop when the node is left.
 
@@ -94,6 +100,7 @@ class Node(RpcRuntime):
         resolver: Resolver | None = None,
         none: Atom | None = None,
         rpc: Registry | None = None,
+        output: Write = to_stdout,
         tick_time: float = NET_TICK_TIME,
         shutdown: float = SHUTDOWN_GRACE,
     ) -> None:
@@ -110,6 +117,7 @@ class Node(RpcRuntime):
         super().__init__(kernel, shutdown=shutdown, functions=rpc, nothing=nothing)
         self._cookies: dict[str, str] = {}
         self._hidden = hidden
+        self._output = output
         self._epmd = epmd
         self._listen = listen
         self._none = none
@@ -163,7 +171,12 @@ class Node(RpcRuntime):
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
         # Supervised, for any peer may send it an exit signal.
-        children = [Child(NetKernel, name=NAME), Child(Rex, self, name=REX)]
+        children = [
+            Child(NetKernel, name=NAME),
+            Child(Rex, self, name=REX),
+            Child(User, self._output, self._lead, name=USER),
+            Child(LoggerProxy, name=LOGGER_PROXY),
+        ]
         await self.start(Supervisor(*children, intensity=10, name="net_sup"))
         listener, self._listener = self._listener, None
         assert listener is not None

@@ -280,6 +280,10 @@ class RpcRuntime(Runtime):
                 tasks.start_soon(ask, node)
         return answers
 
+    def _lead(self, user: Pid) -> None:
+        """`user` runs: it leads the group of all processes that this program starts."""
+        self._client.group_leader = user
+
     def _leader(self) -> Pid:
         return self._client.group_leader or self._client.pid
 
