@@ -158,10 +158,6 @@ async def test_on_several_nodes(pair: Pair) -> None:
     answers = await a.rpc_multicall([a.name, b.name, "nobody@127.0.0.1"], "py", "name")
     assert [answers[node.name] for node in pair] == [Atom(node.name) for node in pair]
     assert isinstance(answers["nobody@127.0.0.1"], NoConnection)
-    replies, bad = await a.multi_call(
-        [b.name, "nobody@127.0.0.1"], "net_kernel", (Atom("is_auth"), Atom("x"))
-    )
-    assert (replies, bad) == ({b.name: Atom("yes")}, ["nobody@127.0.0.1"])
 
 
 async def test_a_cast(pair: Pair) -> None:

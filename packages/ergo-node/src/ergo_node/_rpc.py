@@ -226,20 +226,6 @@ class RpcRuntime(Runtime):
         """
         return await self._on_each(nodes, lambda node: self.rpc(node, module, function, args, timeout))
 
-    async def multi_call(
-        self, nodes: Iterable[str], name: str | Atom, request: Term, timeout: float | None = RPC_TIMEOUT
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Call the servers of one name on several nodes at once (`gen_server:multi_call/4`).
-
-        Returns:
-            The replies by node, and the nodes that did not reply.
-        """
-        answers = await self._on_each(
-            nodes, lambda node: self.call(RemoteName(str(name), node), request, timeout)
-        )
-        bad = [node for node, answer in answers.items() if isinstance(answer, Exception)]
-        return {node: answer for node, answer in answers.items() if node not in bad}, bad
-
     async def spawn_remote(
         self,
         node: str,
