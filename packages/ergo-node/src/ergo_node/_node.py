@@ -197,6 +197,9 @@ class Node(RpcRuntime):
     async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
         with anyio.CancelScope() as scope:
             self._scopes.append(scope)
+            if self._connections is not None and self._connections.closing:
+                # The node was left before this task had its first turn.
+                scope.cancel()
             await function(*args, **status)
 
     async def _open_listener(self, network: Network) -> Listener:
