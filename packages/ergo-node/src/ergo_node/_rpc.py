@@ -9,6 +9,7 @@ import anyio
 from etf_codec import Atom, Pid, Term
 from otp_behaviors import (
     NORMAL,
+    SHUTDOWN,
     ExitError,
     Kernel,
     NoConnection,
@@ -127,6 +128,14 @@ class RpcRuntime(Runtime):
             case _:
                 return self._execute((module, function, args), node, exit_reason, True, leader)
         return self._execute(call, node, ended, False, leader)
+
+    async def _end_processes(self) -> None:
+        # Functions that other nodes wait for are no behaviors: nobody could ask them to stop.
+        kernel = self.kernel
+        for record in list(kernel.table.by_pid.values()):
+            if isinstance(record, Execution):
+                kernel.exit(record, SHUTDOWN)
+        await super()._end_processes()
 
     # On other nodes
 
