@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-from twin_logs import REASONS, Scenario, label
+from twin_logs import REASONS, Scenario, chosen, label
 
 TYPES: Final = ("permanent", "transient", "temporary")
 OUTCOMES: Final = ("ok", ("error", "refused"), ("exit", "refused"), "crash")
@@ -85,4 +85,4 @@ def starts() -> Iterator[Scenario]:
     yield played("lifespan", (), ("load", [lives]), begin)
 
 
-APPLICATIONS: Final = {group.__name__: list(group()) for group in (ends, stops, starts)}
+APPLICATIONS: Final = {group.__name__: chosen(group()) for group in (ends, stops, starts)}

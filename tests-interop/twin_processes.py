@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-from twin_logs import REASONS, Scenario, label
+from twin_logs import REASONS, Scenario, chosen, label
 
 KILLS: Final = (*REASONS, "kill", "killed")
 NAMES: Final = ("a", "b", "c")
@@ -170,5 +170,5 @@ WALK: Final = (
 )
 
 PROCESSES: Final = {
-    group.__name__: list(group()) for group in (ties, undone, chains, names, aliases, process_walks)
+    group.__name__: chosen(group()) for group in (ties, undone, chains, names, aliases, process_walks)
 }

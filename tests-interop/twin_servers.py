@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-from twin_logs import REASONS, Scenario, label
+from twin_logs import REASONS, Scenario, chosen, label
 
 LONG: Final = 5000
 STOPS: Final = ("ok", ("slow", 30), ("exit", "normal"), ("exit", "late"))
@@ -172,5 +172,5 @@ def random_message(chance: random.Random, client: str) -> tuple[Any, ...]:
 
 
 SERVERS: Final = {
-    group.__name__: list(group()) for group in (results, starts, ends, calls, timeouts, server_walks)
+    group.__name__: chosen(group()) for group in (results, starts, ends, calls, timeouts, server_walks)
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-from twin_logs import REASONS, Scenario, label
+from twin_logs import REASONS, Scenario, chosen, label
 
 STRATEGIES: Final = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS: Final = ("permanent", "transient", "temporary")
@@ -79,8 +79,7 @@ def shutdowns() -> Iterator[Scenario]:
         if not (stop == "hang" and trap and shutdown in (LONG, "infinity"))
         and not (isinstance(stop, tuple) and stop[0] == "slow" and shutdown in (0, 20))
     ]
-    every = list(product(behaviors, stops))
-    for (shutdown, trap, stop), how in random.Random(7).sample(every, 160):
+    for (shutdown, trap, stop), how in product(behaviors, stops):
         middle = worker("b", "transient", shutdown, trap=trap, stop=stop)
         start = ("start", tree(worker("a", trap=True), middle, worker("c", "temporary", trap=True)))
         killed = how == ("exit", "top", "kill")  # Then the children learn it at once, in any order.
@@ -226,6 +225,6 @@ def random_step(chance: random.Random, names: Sequence[str]) -> tuple[Any, ...]:
 
 
 SUPERVISORS: Final = {
-    group.__name__: list(group())
+    group.__name__: chosen(group())
     for group in (restarts, intensities, shutdowns, significant, failures, management, simple, walks)
 }
