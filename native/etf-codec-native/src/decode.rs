@@ -201,8 +201,7 @@ fn in_parts<'py>(
         pos: start.checked_add(offset).ok_or(Stop::Rerun)?,
     };
     let parts = rest.try_iter()?.map(|part| Part::new(part?)).collect::<PyResult<Vec<_>>>()?;
-    let mut reader =
-        Reader::new(shared, &bytes, cursor, bounds, options.limits, options.none, atom_refs);
+    let mut reader = Reader::new(shared, &bytes, cursor, bounds, options.limits, options.none, atom_refs);
     reader.rest = &parts;
     let term = reader.read()?;
     Ok((term, reader.passed + reader.cursor.pos - start).into_pyobject(py)?)
