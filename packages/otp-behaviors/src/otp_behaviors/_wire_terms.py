@@ -14,7 +14,7 @@ MAX_DEPTH: Final = 100
 KEY_DEPTH: Final = 3
 """The same in keys, which have to be short to be of use."""
 
-MAX_ITEMS: Final = 100_000
+MAX_ITEMS: Final = 20_000
 """Items converted of one value; what comes after is left out. Containers that hold themselves have no end."""
 
 UNDEFINED: Final = Atom("undefined")
