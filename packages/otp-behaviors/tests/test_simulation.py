@@ -25,6 +25,7 @@ from otp_behaviors import (
     RemoteName,
     Stop,
     Supervisor,
+    testing,
 )
 from otp_behaviors.testing import Chance, SimulatedNode, Simulation, Stuck
 
@@ -330,3 +331,12 @@ def test_chance_keeps_within_its_limits() -> None:
     assert 0 < sum(chance.happens(0.2) for _ in range(1000)) < 400
     with pytest.raises(IndexError):
         chance.choice(())
+
+
+def test_the_public_names() -> None:
+    assert testing.__all__ == [
+        "Chance", "Event", "Probe", "RecordingRuntime", "SimulatedNode", "Simulation", "Stuck", "Workload",
+        "tables", "violations",
+    ]  # fmt: skip
+    classes = [each for each in vars(testing).values() if isinstance(each, type)]
+    assert {each.__module__ for each in classes} == {"otp_behaviors.testing"}
