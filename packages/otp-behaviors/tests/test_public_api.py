@@ -61,6 +61,7 @@ PUBLIC = [
     "destination",
     "from_exception",
     "is_clean",
+    "process_info",
     "run_remote",
     "spawn_remote",
     "start_child",

@@ -36,6 +36,7 @@ from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._process import LocalProcess, Process, Startable
+from otp_behaviors._process_info import process_info
 from otp_behaviors._reasons import (
     KILL,
     KILLED,
@@ -135,6 +136,7 @@ __all__ = [
     "destination",
     "from_exception",
     "is_clean",
+    "process_info",
     "run_remote",
     "spawn_remote",
     "start_child",

@@ -15,6 +15,7 @@ from otp_behaviors._bonds import Monitor
 from otp_behaviors._errors import NO_REPLY, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
 from otp_behaviors._kernel import Kernel, ServerRef, Shell
+from otp_behaviors._process_info import Inspector
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, OpenRequest, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOPROC, NORMAL, from_exception
 from otp_behaviors._requester import Requester
@@ -28,7 +29,7 @@ Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
 
 
-class Process(Watcher, Requester):
+class Process(Watcher, Requester, Inspector):
     """A process, seen from inside. A function that is spawned gets it as its first argument."""
 
     _record: LocalProcess
