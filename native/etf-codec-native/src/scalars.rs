@@ -14,6 +14,9 @@ use crate::writer::Writer;
 /// OTP 24+ accepts five words.
 const MAX_REFERENCE_WORDS: usize = 5;
 
+/// The id, serial and creation of NEW_PID_EXT, 32 bits each.
+const PID_FIELDS_BYTES: usize = 12;
+
 impl<'py> Writer<'_, 'py> {
     /// Write a term, if it is one without elements of a class known here.
     #[inline]
@@ -151,25 +154,36 @@ impl<'py> Writer<'_, 'py> {
         Ok(item.extract::<u32>()?.to_be_bytes())
     }
 
+    /// Written in full it is one look-up; a node that its channel's cache has stands before the same fields.
     fn pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
-        if self.wires.is_none() {
-            if let Some((_, wire)) = self.known.known().wires.get(&item.as_ptr().addr()) {
+        let known = self.known.known().wires.get(&item.as_ptr().addr());
+        let fields = match known {
+            Some((_, wire)) if self.wires.is_none() => {
                 self.out.bytes.extend_from_slice(wire);
                 return Ok(());
             }
-        }
-        let start = self.out.bytes.len();
+            Some((_, wire)) => *wire.last_chunk::<PID_FIELDS_BYTES>().ok_or(Stop::Rerun)?,
+            None => self.learn_pid(item)?,
+        };
         self.out.byte(tags::NEW_PID_EXT);
         self.node(item)?;
-        for name in [intern!(self.py, "id"), intern!(self.py, "serial"), intern!(self.py, "creation")] {
-            let word = self.word(&item.getattr(name)?)?;
-            self.out.bytes.extend_from_slice(&word);
-        }
-        if self.wires.is_none() {
-            let wire: Box<[u8]> = self.out.bytes[start..].into();
-            self.remember(item, &wire);
-        }
+        self.out.bytes.extend_from_slice(&fields);
         Ok(())
+    }
+
+    /// The id, serial and creation of a pid, which is known from now on.
+    fn learn_pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<[u8; PID_FIELDS_BYTES]> {
+        let py = self.py;
+        let mut fields = [0; PID_FIELDS_BYTES];
+        let names = [intern!(py, "id"), intern!(py, "serial"), intern!(py, "creation")];
+        for (name, place) in names.into_iter().zip(fields.chunks_exact_mut(4)) {
+            place.copy_from_slice(&self.word(&item.getattr(name)?)?);
+        }
+        let node = self.shared.atom.bind(py).call1((item.getattr(intern!(py, "node"))?,))?;
+        let node = node.getattr(intern!(py, "wire"))?;
+        let node = node.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes();
+        self.remember(item, &[&[tags::NEW_PID_EXT], node, &fields].concat());
+        Ok(fields)
     }
 
     fn reference(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {

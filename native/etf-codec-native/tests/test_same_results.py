@@ -116,6 +116,16 @@ def test_atoms_get_their_references_in_the_same_order(messages: list[Term]) -> N
     assert list(ours.items()) == list(theirs.items())
 
 
+@pytest.mark.parametrize("first", [None, Cache])
+@pytest.mark.parametrize("node", ["shop@db", "é" * 200 + "@db"])
+def test_a_pid_met_before_is_written_alike(node: str, first: type[Cache] | None) -> None:
+    pid = Pid(node, 2**32 - 1, 7, 2**31)
+    for kind in (first, None, Cache, Cache):
+        terms = ((pid, [pid, Atom("ok")]), pid)
+        expected = joined(_encoder.encode_bare(terms, kind and kind()))
+        assert joined(native.encode_bare(terms, kind and kind())) == expected
+
+
 @given(st.binary(max_size=60), st.sampled_from(DECODE_OPTIONS))
 @example(b"l\0\0\0\x01a\x01a\x02", {})
 @example(b"t\0\0\0\x02a\x01j" + b"F?\xf0\0\0\0\0\0\0j", {})
