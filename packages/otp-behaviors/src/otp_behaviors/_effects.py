@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
-from etf_codec import Pid, Term
+from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._process_table import ProcessRecord
+
+MAX_MESSAGES: Final = 10
+"""Messages of a mailbox that a crash report holds: the mailbox may be why the process ended."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,24 @@ class CrashReport:
     initial_call: tuple[str, str, int]
     reason: Term
     error: BaseException | None
+    details: list[tuple[str, Any]] = field(default_factory=list)
+
+
+def crash_details(record: ProcessRecord) -> list[tuple[str, Any]]:
+    """Return what OTP's crash report tells of a process besides its reason (`proc_lib:my_info/4`).
+
+    To be called while the process still has its mail.
+    """
+    return [
+        *([] if record.label is None else [("label", record.label)]),
+        ("ancestors", [Atom(who) if isinstance(who, str) else who for who in record.ancestors]),
+        ("message_queue_len", len(record.mailbox)),
+        ("messages", list(islice(record.mailbox, MAX_MESSAGES))),
+        ("links", list(record.links or ())),
+        ("dictionary", list((record.dictionary or {}).items())),
+        ("trap_exit", record.trap_exit),
+        ("reductions", record.reductions),
+    ]
 
 
 @dataclass(slots=True)
@@ -43,6 +65,7 @@ class SupervisorReport:
     context: str
     child: Term
     reason: Term
+    name: str | None = None
 
 
 @dataclass(slots=True)

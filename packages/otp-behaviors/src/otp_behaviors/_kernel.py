@@ -19,7 +19,7 @@ from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher
 from otp_behaviors._deliveries import Deliveries
-from otp_behaviors._effects import Await, Cancel, CrashReport, Effect
+from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, crash_details
 from otp_behaviors._errors import ExitError, NameTaken
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import Monitors
@@ -300,13 +300,15 @@ class Kernel:
         self.table.remove(record)
         for alias in record.aliases or ():
             self.aliases.pop(alias.ids, None)
+        crashed = not is_clean(reason) and record.reported
+        details = crash_details(record) if crashed else []
         record.mailbox = NO_MAIL
         if self.timers.owned:
             self.timers.owner_exited(record.pid)
         if record.task is not None:
             self.report(Cancel(record))
-        if not is_clean(reason) and record.reported:
-            self.report(CrashReport(record.pid, record.name, record.initial_call, reason, error))
+        if crashed:
+            self.report(CrashReport(record.pid, record.name, record.initial_call, reason, error, details))
         self._dying.append((record, reason))
         if self._propagating:
             return

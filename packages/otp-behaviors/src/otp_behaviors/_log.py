@@ -7,7 +7,7 @@ import sys
 from reprlib import Repr
 from typing import Final
 
-from etf_codec import Term
+from etf_codec import Term, to_text
 
 from otp_behaviors._effects import CrashReport, DebugOutput, Effect, SupervisorReport, UnexpectedMessage
 from otp_behaviors._kernel import Kernel
@@ -15,8 +15,11 @@ from otp_behaviors._kernel import Kernel
 logger: Final = logging.getLogger("otp_behaviors")
 logger.addHandler(logging.NullHandler())
 
+MAX_DEPTH: Final = 8
+"""Depth of the terms in a report, as of those that `shown` writes."""
+
 _repr: Final = Repr()
-_repr.maxlevel = 8
+_repr.maxlevel = MAX_DEPTH
 _repr.maxstring = _repr.maxother = 500
 _repr.maxlong = 100
 
@@ -35,14 +38,16 @@ def log(kernel: Kernel, report: Effect) -> None:
         module, function, arity = report.initial_call
         who = f"{report.name} {report.pid!r}" if report.name else repr(report.pid)
         logger.error(
-            "Process %s terminating: %s\n  node: %s\n  initial call: %s.%s/%d",
+            "Process %s terminating: %s\n  node: %s\n  initial call: %s.%s/%d%s",
             who, shown(report.reason), kernel.node, module, function, arity,
+            "".join(f"\n  {name}: {to_text(value, max_depth=MAX_DEPTH)}" for name, value in report.details),
             exc_info=report.error,
         )  # fmt: skip
     elif isinstance(report, SupervisorReport):
+        supervisor = f"{report.name} {report.supervisor!r}" if report.name else repr(report.supervisor)
         logger.error(
-            "Supervisor %r: %s: child %s, reason %s",
-            report.supervisor, report.context, shown(report.child), shown(report.reason),
+            "Supervisor %s: %s: child %s, reason %s",
+            supervisor, report.context, shown(report.child), shown(report.reason),
         )  # fmt: skip
     elif isinstance(report, UnexpectedMessage):
         record = report.record
