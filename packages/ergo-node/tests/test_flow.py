@@ -131,6 +131,52 @@ async def test_a_process_that_never_waits_cannot_fill_the_memory(
                 assert f"{PEER} does not read" in caplog.text
 
 
+class Pourer(GenServer):
+    """Sends something large for each message it gets."""
+
+    def init(self) -> None:
+        self.sent = 0
+
+    def handle_info(self, message: Any) -> None:
+        self.send(RemoteName("sink", PEER), (self.sent, CHUNK))
+        self.sent += 1
+
+
+async def test_a_server_gets_no_turns_while_the_peer_does_not_read(epmd: Epmd) -> None:
+    async with Node(f"a@{HOST}", COOKIE, epmd=epmd) as a:
+        with anyio.fail_after(20):
+            pourer = await a.start(Pourer)
+            peer = await Peer.connect(a)
+            async with peer.stream:
+                for _ in range(1000):
+                    await a.send(pourer, 1)
+                await until(lambda: PEER in a._held_up)
+                mailbox = a.kernel.table.by_pid[pourer.pid].mailbox
+                waiting = len(mailbox)
+                assert 0 < waiting < 1000
+                await a.send(pourer, 1)
+                assert await a.call("net_kernel", (Atom("is_auth"), 1)) == Atom("yes")
+                assert len(mailbox) == waiting + 1
+                while len(peer.received) < 1001:
+                    await peer.read()
+            assert [number for number, _ in peer.received] == list(range(1001))
+            assert not mailbox
+
+
+async def test_a_server_that_was_held_up_goes_on_when_the_peer_is_gone(epmd: Epmd) -> None:
+    async with Node(f"a@{HOST}", COOKIE, epmd=epmd) as a:
+        with anyio.fail_after(20):
+            pourer = await a.start(Pourer)
+            peer = await Peer.connect(a)
+            for _ in range(1000):
+                await a.send(pourer, 1)
+            await until(lambda: PEER in a._held_up)
+            await anyio.aclose_forcefully(peer.stream)
+            mailbox = a.kernel.table.by_pid[pourer.pid].mailbox
+            await until(lambda: not mailbox)
+            await pourer.stop()
+
+
 class Slow(GenServer):
     """Handles one message each time the test lets it."""
 

@@ -13,6 +13,7 @@ from otp_behaviors import (
     Exit,
     ExitError,
     ExitSignal,
+    GenServer,
     GroupLeaderSignal,
     Kernel,
     MessageSignal,
@@ -316,3 +317,46 @@ def test_a_star_of_ten_thousand_ends_once(kernel: Kernel, spawn: Spawn) -> None:
         kernel.links.link(kernel.table.by_pid[spawn(wait)], centre)
     kernel.send_exit(OTHER, centre, BOOM)
     assert not kernel.table.by_pid
+
+
+class Book(GenServer):
+    """Writes down what it gets."""
+
+    def init(self, pages: list[Any]) -> None:
+        self.pages = pages
+
+    def handle_info(self, message: Any) -> None:
+        self.pages.append(message)
+
+
+def test_a_suspended_server_gets_no_turns_until_it_is_resumed(kernel: Kernel) -> None:
+    pages: list[Any] = []
+    pid = kernel.spawn(Book.__process__(kernel, (pages,)))
+    assert kernel.suspend(pid)  # before its first turn
+    kernel.send(OTHER, pid, 1)
+    kernel.run()
+    assert pages == []
+    kernel.resume(pid)
+    kernel.run()
+    assert pages == [1]
+    assert kernel.suspend(pid)  # between two
+    assert not kernel.suspend(pid)
+    kernel.send(OTHER, pid, 2)
+    kernel.run()
+    assert pages == [1]
+    kernel.resume(pid)
+    kernel.resume(pid)
+    kernel.run()
+    assert pages == [1, 2]
+    assert kernel.suspend(pid)
+    kernel.send_exit(OTHER, pid, KILL)
+    kernel.resume(pid)
+    kernel.run()
+    assert not kernel.suspend(pid)
+    assert kernel.idle
+
+
+def test_a_process_that_waits_in_a_coroutine_is_not_suspended(kernel: Kernel, spawn: Spawn) -> None:
+    pid = spawn(wait)
+    kernel.run()
+    assert not kernel.suspend(pid)

@@ -12,11 +12,13 @@ from typing import Any, Final, Literal
 import anyio
 from anyio.abc import TaskGroup
 from erldist_proto import LocalNode, NodeName
-from etf_codec import Atom, Reference, Term
+from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import (
+    AliasSignal,
     Child,
     ExitError,
     Kernel,
+    MessageSignal,
     NoConnection,
     RemoteName,
     ServerRef,
@@ -131,6 +133,7 @@ class Node(RpcRuntime):
         self._listener: Listener | None = None
         self._policy = policy
         self._flow = Flow(self.kernel)
+        self._held_up: dict[str, list[Pid]] = {}
         self._kept: dict[str, anyio.CancelScope] = {}
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
@@ -402,9 +405,30 @@ class Node(RpcRuntime):
     # What the runtime and the connections ask
 
     def route(self, signals: list[Signal]) -> None:
-        """Take signals for other nodes."""
+        """Take signals for other nodes; a server that sends to one that is busy gets no turns meanwhile."""
         assert self._connections is not None
         self._connections.route(signals, destination)
+        busy = self._connections.busy
+        if busy:
+            for signal in signals:
+                if isinstance(signal, MessageSignal | AliasSignal) and destination(signal) in busy:
+                    self._hold_up(signal.sender, destination(signal))
+
+    def _hold_up(self, sender: Pid, node: str) -> None:
+        assert self._tasks is not None
+        if sender == self._client.pid or not self.kernel.suspend(sender):
+            return
+        held = self._held_up.get(node)
+        if held is None:
+            held = self._held_up[node] = []
+            self._tasks.start_soon(self._let_go, node, name=f"servers that wait for {node}")
+        held.append(sender)
+
+    async def _let_go(self, node: str) -> None:
+        assert self._connections is not None
+        await self._connections.relieved(node)
+        for pid in self._held_up.pop(node):
+            self.kernel.resume(pid)
 
     def deliver(self, signals: list[Signal], transport: Transport) -> None:
         """Take the signals of one read of a connection."""

@@ -214,6 +214,20 @@ class Kernel:
         if not self.held and self.shell is not None:
             self.shell.ready()
 
+    def suspend(self, pid: Pid) -> bool:
+        """Give a process no turns until `resume`, as a busy port does; False if it is amid a callback."""
+        record = self.table.by_pid.get(pid)
+        if record is None or record.coroutine is not None or record.status not in (IDLE, READY):
+            return False
+        record.status = BUSY
+        return True
+
+    def resume(self, pid: Pid) -> None:
+        """Give a process its turns again, after `suspend` returned true."""
+        record = self.table.by_pid.get(pid)
+        if record is not None and record.status is BUSY and record.coroutine is None:
+            self.schedule(record)
+
     def outgoing(self) -> list[Signal]:
         """Return, and forget, the signals for other nodes, in the order they were sent."""
         signals, self.outbox = self.outbox, []
