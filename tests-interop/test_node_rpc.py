@@ -296,7 +296,7 @@ async def test_rpc_erpc_client_cast_and_multicall(start_erl: StartErl, node: Nod
     assert isinstance(answers["none@127.0.0.1"], NoConnection)
     await erl.eval("echo_server:start(echo)")
     replies, bad = await node.multi_call([ERL, PY], "echo", 1)
-    assert (replies, bad) == ([(ERL, (Atom("echo"), 1))], [PY])
+    assert (replies, bad) == ({ERL: (Atom("echo"), 1)}, [PY])
 
 
 async def test_rpc_between_python_nodes(node: Node) -> None:
