@@ -15,7 +15,6 @@ from otp_behaviors import (
     GenServer,
     Ignore,
     Kernel,
-    LocalRuntime,
     NoProcess,
     Process,
     Startable,
@@ -23,7 +22,7 @@ from otp_behaviors import (
     Supervisor,
 )
 from twin_applications import APPLICATIONS
-from twin_logs import Board, Log, Scenario, differences, drive, play_under_otp, to_term
+from twin_logs import Board, Log, ReportingRuntime, Scenario, differences, drive, play_under_otp, to_term
 
 pytestmark = pytest.mark.anyio
 
@@ -177,8 +176,8 @@ async def play(scenario: Scenario) -> Log:
     board: Board | None = None
     try:
         with anyio.fail_after(20):
-            async with LocalRuntime() as runtime:
-                board = Board(runtime)
+            async with ReportingRuntime() as runtime:
+                board = runtime.board = Board(runtime)
                 applications = Applications(board)
                 runtime.spawn(drive, board, scenario, applications.step, applications.show, name="driver")
                 await runtime.monitor("driver")

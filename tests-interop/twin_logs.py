@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import anyio
 import anyio.lowlevel
 from etf_codec import Atom, Pid, Reference, Term, decode, encode
-from otp_behaviors import KILL, ExitError, LocalRuntime, Process
+from otp_behaviors import KILL, Effect, ExitError, LocalRuntime, Process, SupervisorReport
 
 OTP_DEADLINE: Final = 120.0
 SCENARIO_DEADLINE: Final = 20.0
@@ -129,7 +129,20 @@ def start_otp(code: Path, source: Path, log: Path, scenarios: Sequence[Scenario]
     source.write_bytes(encode(data))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ERL_")}
     # One scheduler: what happens in OTP then happens in one order.
-    command = ["erl", "-noshell", "+S", "1", "-kernel", "logger_level", "none", "-pa", str(code)]
+    command = [
+        "erl",
+        "-noshell",
+        "+S",
+        "1",
+        "-kernel",
+        "logger_level",
+        "error",
+        "-kernel",
+        "logger",
+        "[{handler,default,undefined}]",
+        "-pa",
+        str(code),
+    ]
     command += ["-s", "twins", "main", "-extra", str(source), str(log)]
     return subprocess.Popen(
         command,
@@ -179,9 +192,15 @@ def arranged(log: Log, unordered: bool) -> Log:
 
     The driver gets messages from all processes, whose order among each other is left to chance.
     """
+    log = [sorted(step, key=is_report) for step in log]
     if not unordered:
         return log
     return [sorted(map(without_order, step), key=place) for step in log]
+
+
+def is_report(event: Event) -> bool:
+    """Reports leave the kernel after what happened: they are compared in their own order."""
+    return isinstance(event[1], tuple) and event[1][0] == "report"
 
 
 def place(event: Event) -> tuple[str, str]:
@@ -274,11 +293,24 @@ class Board:
 Play = Callable[[Process, Board, Any], Any]
 
 
+class ReportingRuntime(LocalRuntime):
+    """A runtime that adds what supervisors report to a log."""
+
+    board: Board
+
+    def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, SupervisorReport):
+            what = (Atom("report"), Atom(effect.context), effect.child, effect.reason)
+            self.board.event(str(effect.name), what)
+        else:
+            super()._carry_out(effect)
+
+
 async def play_with_ours(scenario: Scenario, step: Play, show: Callable[[Board], Any] | None = None) -> Log:
     """Play a scenario in a runtime of its own: `step(driver, board, step)` carries out one step."""
     with anyio.fail_after(SCENARIO_DEADLINE):
-        async with LocalRuntime(shutdown=1) as runtime:
-            board = Board(runtime)
+        async with ReportingRuntime(shutdown=1) as runtime:
+            board = runtime.board = Board(runtime)
             runtime.spawn(drive, board, scenario, step, show, name="driver")
             await runtime.monitor("driver")
             board.clear()

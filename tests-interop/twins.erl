@@ -11,6 +11,7 @@
 -export([main/0, init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
 -export([event/2, call_it/2, pid/1, keep/2, kept/1]).
 -export([start_worker/2, start_worker/3, start_tree/1]).
+-export([log/2]).
 -export([start/2, start_phase/3, prep_stop/1, stop/1]).
 
 -define(LONG, 10000).
@@ -19,6 +20,7 @@ main() ->
     [In, Out] = init:get_plain_arguments(),
     {ok, Input} = file:read_file(In),
     %% A process that waits for the code server would seem to have nothing to do.
+    ok = logger:add_handler(twins, ?MODULE, #{}),
     [code:ensure_modules_loaded(modules(App)) || App <- [kernel, stdlib]],
     twins_board = ets:new(twins_board, [named_table, public]),
     twins_log = ets:new(twins_log, [named_table, public, ordered_set]),
@@ -81,6 +83,15 @@ flush() ->
 event(Who, What) ->
     ets:update_counter(twins_board, events, 1),
     write({event, Who, What}).
+
+%% A handler of `logger`, called by the process that reports. What a supervisor reports belongs to its log.
+log(#{msg := {report, #{label := {supervisor, Context}, report := Report}}}, _) ->
+    #{supervisor := Supervisor, reason := Reason, offender := Child} = maps:from_list(Report),
+    {local, Name} = Supervisor,
+    ets:member(twins_board, {sup, Name}) andalso
+        event(Name, {report, Context, proplists:get_value(id, Child), Reason});
+log(_, _) ->
+    ok.
 
 keep(Key, Value) -> ets:insert(twins_board, {Key, Value}).
 kept(Key) -> lookup(Key).
@@ -186,7 +197,8 @@ await(Goal, Deadline) ->
 
 %% The exit message of who did not start is part of the answer, as in OTP 26.
 forget_failed({ok, _}) -> ok;
-forget_failed(_) -> receive {'EXIT', _, _} -> ok after 0 -> ok end.
+forget_failed({error, {already_started, _}}) -> ok;
+forget_failed(_) -> receive {'EXIT', _, _} -> ok after ?LONG -> event(driver, stuck) end.
 
 ask(Supervisor, start_child, Spec) when is_tuple(Spec) ->
     case supervisor:start_child(Supervisor, child_spec(Spec)) of
@@ -333,7 +345,7 @@ server_step({start, How, Plan}) ->
         link -> gen_server:start_link({local, server}, ?MODULE, {server, Plan}, []);
         alone -> gen_server:start({local, server}, ?MODULE, {server, Plan}, [])
     end,
-    forget_failed(Result),
+    How =:= link andalso forget_failed(Result),
     event(driver, {started, Result});
 server_step({call, Client, To, Program, Timeout}) ->
     client(Client, fun() -> gen_server:call(server_ref(To), {do, Program}, Timeout) end);

@@ -23,7 +23,7 @@ from otp_behaviors._children import (
     which_children,
 )
 from otp_behaviors._effects import SupervisorReport
-from otp_behaviors._errors import ExitError, Ignore, NameTaken
+from otp_behaviors._errors import ExitError, Ignore
 from otp_behaviors._gen_call import GEN_CALL, Completion
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
@@ -187,6 +187,7 @@ class Supervision:
         failure = await self._start_all(tuple(member.spec.id for member in self._children))
         if failure is not None:
             id, reason = failure
+            self._report("start_error", id, reason)
             await self._stop_all()
             why = (SHUTDOWN, (Atom("failed_to_start_child"), id, reason))
             self._record.refuse(ExitError(why))
@@ -235,7 +236,6 @@ class Supervision:
             try:
                 pid = await self._start(member.spec, member.spec.args)
             except ExitError as error:
-                self._report("start_error", member.spec.id, error.reason)
                 return (id, error.reason)
             if pid is None and member.spec.restart == "temporary":
                 self._children = self._children.remove(id)
@@ -252,8 +252,11 @@ class Supervision:
         elif members:
             specs = {member.pid: member.spec for member in members if member.pid is not None}
             reasons = await end_children(self._process, specs, members[0].spec.shutdown)
+            reported: list[Term] = []  # One report for all that ended for the same reason.
             for pid, reason in reasons.items():
-                self._check_end(specs[pid], reason)
+                if reason not in reported and not ended_well(specs[pid], reason):
+                    reported.append(reason)
+                    self._report("shutdown_error", None, reason)
             self._children = Children()
 
     async def _stop(self, member: Member) -> None:
@@ -311,7 +314,8 @@ class Supervision:
                 await self._stop(other)
         failure = await self._start_all(decision.start)
         if failure is not None:
-            failed, _ = failure
+            failed, why = failure
+            self._report("start_error", failed, why)
             self._children = self._children.update(failed, None, restarting=True)
             # Not at once: other messages, such as the parent's exit, get their turn between two tries.
             self._process.send(self._process.pid, (TRY_AGAIN, failed))
@@ -330,7 +334,11 @@ class Supervision:
         return self._kernel.timers.now if shell is None else shell.now()
 
     def _report(self, context: str, id: Term, reason: Term) -> None:
-        self._kernel.report(SupervisorReport(self._record.pid, context, id, reason))
+        if self._simple:
+            # The ids of its children are our own: OTP knows them by their template.
+            id = self._supervisor.children[0].id
+        record = self._record
+        self._kernel.report(SupervisorReport(record.pid, context, id, reason, record.name))
 
     # Management
 
@@ -380,10 +388,7 @@ class Supervision:
     async def _start_new(self, spec: Child, args: tuple[Any, ...]) -> Term:
         try:
             pid = await self._start(spec, args)
-        except NameTaken as error:
-            return (ERROR, error.reason)
         except ExitError as error:
-            self._report("start_error", spec.id, error.reason)
             return (ERROR, error.reason)
         if pid is not None or not (self._simple or spec.restart == "temporary"):
             self._children = self._children.add(Member(spec, pid))
