@@ -220,7 +220,8 @@ def test_the_environment_is_inherited(recorder: RecordingRuntime) -> None:
 def test_every_action_of_a_server_is_recorded() -> None:
     asks_or_waits = {
         "ancestors", "check_response", "debug_options", "dictionary", "env", "group_leader", "label", "name",
-        "pid", "process_info", "receive", "receive_response", "runtime", "system_call", "trap_exit", "wait_response", "whereis",
+        "pid", "process_info", "receive", "receive_response", "runtime", "system_call", "trap_exit",
+        "wait_response", "whereis",
     }  # fmt: skip
     public = {name for name in dir(GenServer) if not name.startswith("_")}
     assert public - CALLBACKS - asks_or_waits == set(RECORDED)
