@@ -7,8 +7,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from ergo_node import ErlangError, ErlangExit, ErlangThrow, Node, RpcError
-from etf_codec import Atom, EncodeError, Pid, Term
-from otp_behaviors import CallTimeout, Exit, ExitError, NoConnection, NoProcess, Process, RemoteName
+from etf_codec import Atom, EncodeError, Term
+from otp_behaviors import CallTimeout, Exit, ExitError, NoConnection, Process
 
 pytestmark = pytest.mark.anyio
 
@@ -168,43 +168,3 @@ async def test_a_cast(pair: Pair) -> None:
             node.provide("py", "tell", told.send_nowait)
             await a.rpc_cast(node.name, "py", "tell", [Atom(node.name)])
             assert await heard.receive() == Atom(node.name)
-
-
-async def test_rex_blocks_one_call_after_the_other(pair: Pair) -> None:
-    a, b = pair
-    order: list[int] = []
-
-    async def step(number: int) -> Pid | int:
-        order.append(number)
-        await anyio.lowlevel.checkpoint()
-        order.append(number)
-        return number
-
-    b.provide("py", "step", step)
-    rex = RemoteName("rex", b.name)
-    async with anyio.create_task_group() as tasks:
-        for number in range(3):
-            tasks.start_soon(
-                a.call, rex, (Atom("block_call"), Atom("py"), Atom("step"), [number], Atom("user"))
-            )
-    assert sorted(order) == [0, 0, 1, 1, 2, 2]
-    assert order[::2] == order[1::2]
-
-
-async def test_rex_survives_what_it_does_not_know(pair: Pair) -> None:
-    a, b = pair
-    rex = RemoteName("rex", b.name)
-    for message in (7, (), (Atom("call"),), (a.kernel.table.new_pid(), Atom("nonsense"))):
-        await a.send(rex, message)
-        await a.cast(rex, message)
-        with pytest.raises(CallTimeout):
-            await a.call(rex, message, timeout=0.01)
-    b.provide("py", "wait", wait)
-    request = (Atom("call"), Atom("py"), Atom("wait"), [1], Atom("user"))
-    assert await a.call(rex, request) == 1
-
-
-async def test_a_name_that_nobody_has(pair: Pair) -> None:
-    a, b = pair
-    with pytest.raises(NoProcess):
-        await a.call(RemoteName("nobody", b.name), 1)

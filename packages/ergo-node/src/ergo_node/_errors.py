@@ -19,7 +19,7 @@ from erldist_proto import Closed, DistFlags
 
 
 class NodeError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package; those of functions run on other nodes are in `_erpc`."""
 
 
 class BadName(NodeError, ValueError):
