@@ -86,7 +86,7 @@ def plain(term: Any, names: Mapping[Pid, str]) -> Any:
     return term
 
 
-PER_GROUP: Final = 80
+PER_GROUP: Final = 60
 """Scenarios played of each group; ERGO_ALL_TWINS=1 plays every one, which takes twice the time."""
 
 
