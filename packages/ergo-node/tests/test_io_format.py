@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from ergo_node._io_format import MAX_WIDTH, FormatError, io_format
+from ergo_node._io_format import MAX_TEXT, MAX_WIDTH, FormatError, io_format
 from etf_codec import Atom
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +51,11 @@ def test_text(template: Any, args: Any, text: str) -> None:
 def test_what_does_not_fit(template: Any, args: Any, fault: str) -> None:
     with pytest.raises(FormatError, match=fault):
         io_format(template, args)
+
+
+def test_a_short_format_cannot_ask_for_all_memory() -> None:
+    with pytest.raises(FormatError, match=f"longer than {MAX_TEXT}"):
+        io_format(b"~10000c" * 1000, [65] * 1000)
 
 
 @given(st.text(alphabet="~.*-0123wpsWPcfegbxB+#ntlk x", max_size=30), st.lists(st.integers(-300, 300)))

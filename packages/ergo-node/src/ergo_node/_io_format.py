@@ -16,6 +16,9 @@ SEQUENCE: Final = re.compile(r"~(-?\d+|\*)?(?:\.(-?\d+|\*)?)?(?:\.(\*|.))?([tlkK
 MAX_WIDTH: Final = 10_000
 """Characters one sequence may be padded to: the width is the sender's, the memory ours."""
 
+MAX_TEXT: Final = 4 * 1024 * 1024
+"""Characters of one text: six bytes of a format can ask for `MAX_WIDTH` of them."""
+
 DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -206,12 +209,18 @@ def io_format(format: Term, args: Any) -> str:
     if not isinstance(args, list):
         raise FormatError("the arguments are no list")
     rest = iter(args)
+    room = MAX_TEXT
 
     def printed(match: re.Match[str]) -> str:
+        nonlocal room
         write = PRINT.get(match[5])
         if write is None:
             raise FormatError(f"~{match[5]} is no control sequence")
-        return write(Sequence(match, rest))
+        piece = write(Sequence(match, rest))
+        room -= len(piece)
+        if room < 0:
+            raise FormatError(f"the text is longer than {MAX_TEXT} characters")
+        return piece
 
     try:
         template = characters(format)
