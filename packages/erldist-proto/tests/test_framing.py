@@ -95,6 +95,7 @@ def test_a_buffer_may_be_used_again() -> None:
         (4, b"\xff\xff\xff\xff", "packet of 4294967295 bytes"),
         (2, b"GET / HTTP/1.1\r\n", "b'GE', so the other side speaks another protocol"),
         (2, b"\x16\x03\x01\x02\x00", "speaks TLS"),
+        (2, b"\x15\x03\x03\x00\x02", "speaks TLS"),
     ],
 )
 def test_too_long_is_refused_on_its_length(width: int, start: bytes, hint: str) -> None:

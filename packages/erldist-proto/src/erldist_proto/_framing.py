@@ -134,6 +134,6 @@ class Framing:
         prefix = self._data[self._offset : self._offset + self.length_bytes]
         if prefix.isalpha():
             text += f": it begins with {prefix!r}, so the other side speaks another protocol"
-        elif prefix.startswith(b"\x16\x03"):
+        elif prefix.startswith((b"\x16\x03", b"\x15\x03")):  # a hello, an alert
             text += ": the other side speaks TLS, and this connection does not"
         return text
