@@ -52,7 +52,8 @@ class Header:
 
     def recall(self, packet: bytes | memoryview, offset: int) -> tuple[ControlMessage, int] | None:
         """The message at `offset` and its size, if it was seen before."""
-        return self._known.get(bytes(packet[offset : offset + self._size]))
+        start = packet[offset : offset + self._size]
+        return self._known.get(start if type(start) is bytes else bytes(start))
 
     def remember(self, packet: bytes | memoryview, offset: int, end: int, message: ControlMessage) -> None:
         """Keep a message that may come again."""
@@ -89,7 +90,9 @@ class IncomingAtoms:
         # What a header without new entries would be; whether it has any is decided by its first bytes, so
         # that a hit is always the same header.
         end = offset + 2 + count // 2 + count
-        key = bytes(packet[offset:end])
+        key = packet[offset:end]
+        if type(key) is not bytes:
+            key = bytes(key)
         known = self._memo.get(key)
         if known is not None:
             return known, end

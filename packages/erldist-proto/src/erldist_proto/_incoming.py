@@ -1,6 +1,7 @@
 """From a packet to a control message: the three payload forms, once the connection is up."""
 
 import struct
+from functools import partial
 from typing import Final
 
 from etf_codec import Atom, EtfError, Term, decode_bare
@@ -18,6 +19,7 @@ from erldist_proto._limits import ConnectionLimits, term_options
 VERSION_MAGIC: Final = 131
 PASS_THROUGH: Final = 112
 DIST_HEADER: Final = 68
+MESSAGE_START: Final = bytes((VERSION_MAGIC, DIST_HEADER))
 FIRST_FRAGMENT: Final = 69
 NEXT_FRAGMENT: Final = 70
 
@@ -33,11 +35,11 @@ class Incoming:
 
     __slots__ = (
         "_atoms",
+        "_decode",
         "_has_header",
         "_limits",
         "_no_header",
         "_now",
-        "_options",
         "_peer",
         "fragments",
     )
@@ -47,7 +49,8 @@ class Incoming:
         self._has_header = bool(flags & HEADER_MODES)
         self._atoms = IncomingAtoms()
         self._no_header = Header(())
-        self._options = term_options(limits, none)
+        options = term_options(limits, none)
+        self._decode = partial(decode_bare, **options) if options else decode_bare
         self._limits = limits
         self._now = 0.0
         self.fragments = Fragments(limits)
@@ -68,8 +71,10 @@ class Incoming:
             RemoteProtocolError: It is no packet of the negotiated form, or holds what no node sends.
         """
         try:
+            if type(packet) is bytes and self._has_header and packet.startswith(MESSAGE_START):
+                return self._message(packet)  # nearly all that is not large
             if type(packet) is memoryview and self._has_header:
-                # Only large packets are views: most are fragments, and the rest of a message is many of them.
+                # Only large packets are views, and most of them are the middle of a message.
                 magic, form, sequence_id, fragment_id = FRAGMENT_START.unpack_from(packet)
                 if form == NEXT_FRAGMENT and magic == VERSION_MAGIC:
                     part = packet[FRAGMENT_START.size :]
@@ -81,24 +86,40 @@ class Incoming:
                 packet = whole(packet)
             if not self._has_header:
                 return self._pass_through(packet)
-            if packet[0] != VERSION_MAGIC or len(packet) < 2:
-                raise RemoteProtocolError(
-                    f"packet begins with {bytes(packet[:2])!r}, not with a distribution header"
-                )
-            form = packet[1]
-            if form == DIST_HEADER:
-                header, offset = self._atoms.read(packet, 2)
-                message, offset = self._control(packet, offset, header)
-                return self._with_payload(message, packet, offset, header)
-            if form == FIRST_FRAGMENT:
-                return self._first_fragment(packet)
-            if form == NEXT_FRAGMENT:
-                return self._next_fragment(packet)
+            return self._of_form(packet)
         except EtfError as undecodable:
             raise RemoteProtocolError(
                 f"corrupted external term from {self._peer}: {undecodable}"
             ) from undecodable
+
+    def _of_form(self, packet: Buffer) -> Received | None:
+        if packet[0] != VERSION_MAGIC or len(packet) < 2:
+            raise RemoteProtocolError(
+                f"packet begins with {bytes(packet[:2])!r}, not with a distribution header"
+            )
+        form = packet[1]
+        if form == NEXT_FRAGMENT:
+            return self._next_fragment(packet)
+        if form == DIST_HEADER:
+            return self._message(packet)
+        if form == FIRST_FRAGMENT:
+            return self._first_fragment(packet)
         raise RemoteProtocolError(f"packet of the unknown form {form}")
+
+    def _message(self, packet: Buffer) -> Received:
+        header, offset = self._atoms.read(packet, len(MESSAGE_START))
+        known = header.recall(packet, offset)
+        if known is None:
+            message, offset = self._control(packet, offset, header)
+        else:
+            message, size = known
+            offset += size
+        if not message.has_payload:
+            return self._with_payload(message, packet, offset, header)
+        payload, end = self._decode(packet, offset, atom_refs=header.atoms)
+        if end != len(packet):
+            raise _too_much(len(packet) - end, message)
+        return Received(message, payload)
 
     def _pass_through(self, packet: Buffer) -> Received:
         if packet[0] != PASS_THROUGH:
@@ -111,11 +132,8 @@ class Incoming:
         return self._with_payload(message, packet, offset, self._no_header)
 
     def _control(self, packet: Buffer, offset: int, header: Header) -> tuple[ControlMessage, int]:
-        known = header.recall(packet, offset)
-        if known is not None:
-            return known[0], offset + known[1]
         start = offset
-        term, offset = decode_bare(packet, start, atom_refs=header.atoms, **self._options)
+        term, offset = self._decode(packet, start, atom_refs=header.atoms)
         message = parse(term)
         if message.owned:
             owner = getattr(message, message.owned)
@@ -129,7 +147,7 @@ class Incoming:
     def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, header: Header) -> Received:
         payload: Term = None
         if message.has_payload:
-            payload, offset = decode_bare(packet, offset, atom_refs=header.atoms, **self._options)
+            payload, offset = self._decode(packet, offset, atom_refs=header.atoms)
         if offset != len(packet):
             raise _too_much(len(packet) - offset, message)
         return Received(message, payload)
@@ -154,7 +172,7 @@ class Incoming:
             return self._with_payload(message, b"".join(sequence.parts), 0, header)
         # The parts as they are: the codec makes one binary of them, and the only copy.
         first, *rest = sequence.parts
-        payload, end = decode_bare(first, 0, rest=rest, atom_refs=header.atoms, **self._options)
+        payload, end = self._decode(first, 0, rest=rest, atom_refs=header.atoms)
         if end != sequence.payload_bytes:
             raise _too_much(sequence.payload_bytes - end, message)
         return Received(message, payload)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from etf_codec import Atom, Pid, Term
+from etf_codec import Pid, Term
 
 from otp_behaviors._process_table import ProcessRecord
+
+MAX_ANCESTORS: Final = 20
+"""Ancestors that a crash report names, the nearest first."""
 
 MAX_MESSAGES: Final = 10
 """Messages of a mailbox that a crash report holds: the mailbox may be why the process ended."""
@@ -47,7 +50,7 @@ def crash_details(record: ProcessRecord) -> list[tuple[str, Any]]:
     """
     return [
         *([] if record.label is None else [("label", record.label)]),
-        ("ancestors", [Atom(who) if isinstance(who, str) else who for who in record.ancestors]),
+        ("ancestors", list(islice(record.ancestors(), MAX_ANCESTORS))),
         ("message_queue_len", len(record.mailbox)),
         ("messages", list(islice(record.mailbox, MAX_MESSAGES))),
         ("links", list(record.links or ())),

@@ -76,7 +76,7 @@ class Completion:
         finally:
             self._waiter = None
             if timer is not None:
-                timer.cancel()
+                timer.stop()
         return self.done
 
     def _complete(self) -> None:

@@ -299,7 +299,7 @@ class Kernel:
             self.table.register(name, record)
         if parent is not None:
             record.parent = parent.pid
-            record.ancestors = (parent.name or parent.pid, *parent.ancestors)
+            record.ancestry = (parent.name or parent.pid, parent.ancestry)
             record.group_leader = record.group_leader or parent.group_leader
             if link:
                 self.links.link(record, parent.pid)

@@ -18,6 +18,9 @@ logger.addHandler(logging.NullHandler())
 MAX_DEPTH: Final = 8
 """Depth of the terms in a report, as of those that `shown` writes."""
 
+MAX_CHARS: Final = 2000
+"""Where a term of a crash report is cut."""
+
 _repr: Final = Repr()
 _repr.maxlevel = MAX_DEPTH
 _repr.maxstring = _repr.maxother = 500
@@ -32,15 +35,21 @@ def shown(term: Term) -> str:
         return f"<{type(term).__name__} whose repr raises {type(error).__name__}>"
 
 
+def _term_text(term: Term) -> str:
+    return to_text(term, max_chars=MAX_CHARS, max_depth=MAX_DEPTH)
+
+
 def log(kernel: Kernel, report: Effect) -> None:
     """Write a report."""
+    if not (logger.isEnabledFor(logging.ERROR) or isinstance(report, DebugOutput)):
+        return
     if isinstance(report, CrashReport):
         module, function, arity = report.initial_call
         who = f"{report.name} {report.pid!r}" if report.name else repr(report.pid)
         logger.error(
             "Process %s terminating: %s\n  node: %s\n  initial call: %s.%s/%d%s",
             who, shown(report.reason), kernel.node, module, function, arity,
-            "".join(f"\n  {name}: {to_text(value, max_depth=MAX_DEPTH)}" for name, value in report.details),
+            "".join(f"\n  {name}: {_term_text(value)}" for name, value in report.details),
             exc_info=report.error,
         )  # fmt: skip
     elif isinstance(report, SupervisorReport):

@@ -56,7 +56,7 @@ ITEMS: Final[dict[str, Callable[[ProcessRecord], Term]]] = {
     "dictionary": lambda record: list((record.dictionary or {}).items()),
     "trap_exit": lambda record: record.trap_exit,
     "group_leader": lambda record: record.group_leader or record.pid,
-    "ancestors": lambda record: [Atom(who) if isinstance(who, str) else who for who in record.ancestors],
+    "ancestors": lambda record: list(record.ancestors()),
     "parent": lambda record: record.parent or UNDEFINED,
     "label": lambda record: UNDEFINED if record.label is None else record.label,
     "reductions": lambda record: record.reductions,
@@ -125,9 +125,9 @@ class Inspector:
         self._record.label = label
 
     @property
-    def ancestors(self: Inspecting) -> tuple[Pid | str, ...]:
+    def ancestors(self: Inspecting) -> tuple[Pid | Atom, ...]:
         """Parent, grandparent and so on, by name if they have one (`'$ancestors'` of `proc_lib`)."""
-        return self._record.ancestors
+        return tuple(self._record.ancestors())
 
     def process_info(
         self: Inspecting, pid: Pid | None = None, items: Sequence[str] = DEFAULT

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Coroutine, MutableMapping
+from collections.abc import Coroutine, Iterator, MutableMapping
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from etf_codec import Atom, Pid, Reference, Term
 
@@ -33,6 +33,10 @@ NO_MAIL: Final[deque[Term]] = deque(maxlen=0)
 
 NO_PID: Final = Pid("", 0, 0, 0)
 """Stands for a process that is not in the table yet."""
+
+
+Ancestry: TypeAlias = "tuple[Pid | str, Ancestry | None]"
+"""The parent and its own ancestry, which siblings share: a chain of processes is as long as it is deep."""
 
 
 class Status(Enum):
@@ -112,7 +116,7 @@ class ProcessRecord(ABC):
     __slots__ = (
         "ack",
         "aliases",
-        "ancestors",
+        "ancestry",
         "callers",
         "coroutine",
         "dictionary",
@@ -141,7 +145,7 @@ class ProcessRecord(ABC):
         self.status: Status = READY
         self.trap_exit = False
         self.parent: Pid | None = None
-        self.ancestors: tuple[Pid | str, ...] = ()
+        self.ancestry: Ancestry | None = None
         self.group_leader: Pid | None = None
         self.reductions = 0
         self.label: Term = None
@@ -170,6 +174,13 @@ class ProcessRecord(ABC):
         self.monitored_by = self.monitored_by or None
         self.aliases = self.aliases or None
         self.mailbox = self.mailbox or NO_MAIL
+
+    def ancestors(self) -> Iterator[Pid | Atom]:
+        """Return parent, grandparent and so on, by name if they had one at the start of their child."""
+        ancestry = self.ancestry
+        while ancestry is not None:
+            who, ancestry = ancestry
+            yield Atom(who) if isinstance(who, str) else who
 
     @property
     def mortal(self) -> bool:

@@ -209,7 +209,7 @@ def _status(target: SystemProcess, state: Atom) -> Term:
     module, function, arity = record.initial_call
     dictionary: list[Term] = [
         (Atom("$initial_call"), (Atom(module[:255]), Atom(function[:255]), arity)),
-        (Atom("$ancestors"), [Atom(who) if isinstance(who, str) else who for who in record.ancestors]),
+        (Atom("$ancestors"), list(record.ancestors())),
         *(record.dictionary or {}).items(),
     ]
     parent = record.parent or UNDEFINED

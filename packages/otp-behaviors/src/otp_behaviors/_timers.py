@@ -38,11 +38,15 @@ class Timer:
         Returns:
             The seconds that were left, or None if it had fired or been cancelled before.
         """
+        return self.read_left() if self.stop() else None
+
+    def stop(self) -> bool:
+        """Stop the timer without asking the clock; False if it had fired or been cancelled before."""
         if self._action is None:
-            return None
+            return False
         self._action = None
         self._timers.cancelled()
-        return self.read_left()
+        return True
 
     def read(self) -> float | None:
         """Return the seconds left (`erlang:read_timer/1`), or None if it will not fire."""
