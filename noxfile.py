@@ -169,7 +169,8 @@ def rules(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The speed tables: all of them, or one and its options: `nox -s bench -- codec --rounds 3`."""
-    install(session, every_package(), *group("bench"))
+    native = ["./native/etf-codec-native"] if shutil.which("cargo") is not None else []
+    install(session, [*every_package(), *native], *group("bench"))
     known = sorted(path.parent.name for path in Path("benchmarks").glob("*/__main__.py"))
     chosen, options = (session.posargs[:1], session.posargs[1:]) if session.posargs else (known, [])
     if not set(chosen) <= set(known):

@@ -140,8 +140,9 @@ def impure_imports(module: str, tree: ast.AST) -> list[str]:
 
 
 def event_loop_imports(module: str, tree: ast.AST) -> list[str]:
+    allowed = ", ".join(sorted(ASYNCIO_FILES))
     return [
-        f"{module}:{each.line} imports {each.top}: write for anyio (asyncio is for {', '.join(sorted(ASYNCIO_FILES))})"
+        f"{module}:{each.line} imports {each.top}: write for anyio (asyncio is for {allowed})"
         for each in imports(module, tree, is_package=is_package(module))
         if (each.top == "asyncio" and module not in ASYNCIO_FILES) or each.top == "trio"
     ]

@@ -21,7 +21,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> TlsContexts:
 
 
 def shake_hands(client: TlsSession, server: TlsSession, step: int = 1 << 20) -> tuple[bytes, bytes]:
-    """Carry bytes to and fro until both are quiet; returns what each of them was told."""
+    """Carry bytes both ways until both are quiet; returns what each of them was told."""
     client.begin()
     server.begin()
     told = {client: b"", server: b""}

@@ -269,7 +269,7 @@ def chars(text: str) -> list[int]:
 
 
 async def test_format_status_decides_what_is_shown() -> None:
-    class Discreet(Counter):
+    class Reserved(Counter):
         def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
             return {"state": "secret"}
 
@@ -278,8 +278,8 @@ async def test_format_status_decides_what_is_shown() -> None:
             raise KeyError("oops")
 
     async with counting() as (runtime, _):
-        discreet, clumsy = await runtime.start(Discreet), await runtime.start(Clumsy)
-        *_, shown = (await sys.get_status(runtime, discreet))[3][4]
+        reserved, clumsy = await runtime.start(Reserved), await runtime.start(Clumsy)
+        *_, shown = (await sys.get_status(runtime, reserved))[3][4]
         assert shown == (Atom("data"), [(chars("State"), "secret")])
         *_, shown = (await sys.get_status(runtime, clumsy))[3][4]
         assert bytes(shown[1][0][1]).endswith(b"Clumsy.format_status raised KeyError")
