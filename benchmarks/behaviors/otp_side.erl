@@ -12,7 +12,7 @@ main() ->
     calls(Server, 2000),
     show("call", timed(100000, fun(N) -> calls(Server, N) end)),
     show("cast", timed(100000, fun(N) -> casts(Server, N), gen_server:call(Server, get) end)),
-    show("pairs", timed(120 * 500, fun(N) -> pairs(N div 120) end)),
+    show("pairs", timed(120 * 1000, fun(N) -> pairs(N div 120) end)),
     show("start", timed(20000, fun starts/1)),
     halt().
 

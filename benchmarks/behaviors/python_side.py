@@ -75,7 +75,7 @@ async def behaviors() -> None:
         await timed("call", 50_000, lambda count: calls(server, count))
         await timed("async call", 5_000, lambda count: calls(waiting, count))
         await timed("cast", 50_000, casts)
-        await timed("pairs", PAIRS * 200, pairs)
+        await timed("pairs", PAIRS * 1000, pairs)
         await timed("start", 20_000, starts)
 
 
