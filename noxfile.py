@@ -131,7 +131,28 @@ def interop(session: nox.Session) -> None:
             session.error(f"ERGO_REQUIRE_ERLANG=1, but {INSTALL_ERLANG}.")
         session.skip(f"{INSTALL_ERLANG}.")
     install(session, every_package(), *group("test"))
-    session.run("pytest", "tests-interop", *session.posargs)
+    # Most of the time these tests wait for nodes to start: three at a time keep two cores busy.
+    session.run("pytest", "tests-interop", "-n", "3", *session.posargs)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """The searches at full length, some 40 minutes: model steps, simulation seeds, twins, terms."""
+    install(session, every_package(), *group("test"))
+    environment = {
+        "PYTHONPATH": None,
+        "ERGO_MODEL_STEPS": "100000",
+        "ERGO_SEEDS": "5000",
+        "ERGO_ALL_TWINS": "1",
+        "ETF_CODEC_INTEROP_EXAMPLES": "10000",
+    }
+    tests = "packages/otp-behaviors/tests"
+    files = [f"{tests}/test_model.py", f"{tests}/test_guarantees.py"]
+    files += sorted(map(str, Path("tests-interop").glob("test_twins_*.py")))
+    session.run(
+        "pytest", *files, "tests-interop/test_etf_codec.py", "-n", "3", "--timeout=3600", *session.posargs,
+        env=environment,
+    )  # fmt: skip
 
 
 @nox.session

@@ -4,6 +4,7 @@ Each process is a record that does nothing but keep its mailbox, so that one ope
 kernel and for the model. The model knows a relation a time: a set of pairs, a dict of watches.
 """
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,8 @@ from otp_behaviors._process import FunctionProcess
 NODE = "a@host"
 NAMES = ("x", "y")
 REASONS = (NORMAL, KILL, KILLED, Atom("boom"), (Atom("shutdown"), 1))
+
+STEPS = int(os.environ.get("ERGO_MODEL_STEPS", "2000"))
 
 
 @dataclass
@@ -272,7 +275,7 @@ def test_processes_do_what_the_model_does() -> None:
     run_state_machine_as_test(
         ProcessesMachine,
         settings=settings(
-            max_examples=40,
+            max_examples=STEPS // 50,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
