@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import LocalProcess
-from otp_behaviors._process_table import IDLE, NO_MAIL
+from otp_behaviors._process_table import IDLE
 
 
 class ClientProcess(LocalProcess):
@@ -28,6 +28,6 @@ class ClientProcess(LocalProcess):
 
     def turn(self) -> int:
         """Drop messages: nobody outside of a process can receive."""
-        self.mailbox = NO_MAIL
+        self.mailbox.clear()
         self.status = IDLE
         return 1

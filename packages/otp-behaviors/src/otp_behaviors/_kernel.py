@@ -316,7 +316,7 @@ class Kernel:
             self.aliases.pop(alias.ids, None)
         crashed = not is_clean(reason) and record.reported
         details = crash_details(record) if crashed else []
-        record.mailbox = NO_MAIL
+        record.mailbox.clear()
         if self.timers.owned:
             self.timers.owner_exited(record.pid)
         if record.task is not None:
