@@ -22,8 +22,11 @@ FRAGMENT_START: Final = Struct(">BBQQ")
 PART_OVERHEAD_BYTES: Final = 256
 """What a fragment costs beside its bytes, so that a peer cannot hide memory in very many tiny ones."""
 
-SMALL_SHARE: Final = 4
-"""A part of less than a fourth of its read is copied; a whole fragment is more of what asyncio reads."""
+LARGE_SHARE: Final = 4
+"""A part of a fourth of its read or more counts as its own bytes: a whole fragment is that much."""
+
+SMALL_SHARE: Final = 16
+"""A part of less than a sixteenth of its read is copied; a larger one counts as a fourth of it."""
 
 Buffer = bytes | memoryview
 
@@ -64,7 +67,7 @@ class Fragments:
                 f"more than {self._limits.max_open_fragments} unfinished fragmented messages"
             )
         self._sequences[sequence_id] = sequence
-        return self._add(sequence_id, sequence, parts)
+        return self.proceed(sequence_id, sequence.left, *parts)
 
     def proceed(self, sequence_id: int, fragment_id: int, *parts: Buffer) -> Sequence | None:
         """A continuation arrived. Returns the sequence if it was the last."""
@@ -75,7 +78,30 @@ class Fragments:
             raise RemoteProtocolError(
                 f"fragment {fragment_id} of sequence {sequence_id}, {sequence.left} was due"
             )
-        return self._add(sequence_id, sequence, parts)
+        limits = self._limits
+        for part in parts:
+            size = len(part)
+            sequence.payload_bytes += size
+            read = part.obj if type(part) is memoryview else None
+            if isinstance(read, bytes) and size * LARGE_SHARE < len(read):
+                # A view keeps its whole read alive: that is counted, or avoided by a copy.
+                if size * SMALL_SHARE < len(read):
+                    part = bytes(part)
+                else:
+                    size = len(read) // LARGE_SHARE
+            sequence.parts.append(part)
+            sequence.held_bytes += size + PART_OVERHEAD_BYTES
+            self._held += size + PART_OVERHEAD_BYTES
+        if sequence.payload_bytes > limits.max_message_bytes:
+            raise RemoteProtocolError(f"fragmented message of more than {limits.max_message_bytes} bytes")
+        if self._held > limits.max_fragment_bytes:
+            raise RemoteProtocolError(f"unfinished messages of more than {limits.max_fragment_bytes} bytes")
+        sequence.left -= 1
+        if sequence.left:
+            return None
+        del self._sequences[sequence_id]
+        self._held -= sequence.held_bytes
+        return sequence
 
     def deadline(self) -> float | None:
         """When the oldest unfinished message is too old."""
@@ -87,30 +113,6 @@ class Fragments:
         """Forget all of it: the connection is over."""
         self._sequences.clear()
         self._held = 0
-
-    def _add(self, sequence_id: int, sequence: Sequence, parts: tuple[Buffer, ...]) -> Sequence | None:
-        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
-        limits = self._limits
-        sequence.payload_bytes += size
-        if sequence.payload_bytes > limits.max_message_bytes:
-            raise RemoteProtocolError(f"fragmented message of more than {limits.max_message_bytes} bytes")
-        size += PART_OVERHEAD_BYTES
-        self._held += size
-        sequence.held_bytes += size
-        if self._held > limits.max_fragment_bytes:
-            raise RemoteProtocolError(f"unfinished messages of more than {limits.max_fragment_bytes} bytes")
-        for part in parts:
-            read = part.obj if type(part) is memoryview else None
-            if isinstance(read, bytes) and SMALL_SHARE * len(part) < len(read):
-                # A view keeps the whole read alive; where it is a small share of that, a copy holds less.
-                part = bytes(part)
-            sequence.parts.append(part)
-        sequence.left -= 1
-        if sequence.left:
-            return None
-        del self._sequences[sequence_id]
-        self._held -= sequence.held_bytes
-        return sequence
 
 
 def cut(pieces: list[Buffer], first_bytes: int) -> Iterator[list[Buffer]]:
