@@ -31,11 +31,13 @@ class Counting(Kernel):
         self.ends: Counter[Pid] = Counter()
         self.reasons: set[Any] = set()
 
-    def exit(self, record: Any, reason: Any, error: BaseException | None = None) -> None:
+    def exit(
+        self, record: Any, reason: Any, error: BaseException | None = None, *, by_signal: bool = False
+    ) -> None:
         if record.alive:
             self.ends[record.pid] += 1
             self.reasons.add(reason)
-        super().exit(record, reason, error)
+        super().exit(record, reason, error, by_signal=by_signal)
 
 
 @pytest.fixture

@@ -148,8 +148,8 @@ def killing_with_kill(patch: pytest.MonkeyPatch) -> None:
     """A kill is passed on as it is."""
     original = Kernel.exit
 
-    def exit(self: Kernel, record: ProcessRecord, reason: Any, error: BaseException | None = None) -> None:
-        original(self, record, KILL if reason == Atom("killed") else reason, error)
+    def exit(self: Kernel, record: ProcessRecord, reason: Any, *rest: Any, **options: Any) -> None:
+        original(self, record, KILL if reason == Atom("killed") else reason, *rest, **options)
 
     patch.setattr(Kernel, "exit", exit)
 

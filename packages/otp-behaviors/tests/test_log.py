@@ -35,12 +35,12 @@ async def test_a_crash_report_tells_what_otps_does(caplog: pytest.LogCaptureFixt
             watch = fragile.monitor()
             await sys.resume(runtime, fragile)
             await watch
-    (record,) = caplog.records
+    record = caplog.records[-1]
     text = record.getMessage()
     assert text.startswith("Process fragile Pid(")
     assert "KeyError" in text
     assert "node: nonode@nohost\n" in text
-    assert 'label: <<"worker 7">>\n' in text
+    assert 'process_label: <<"worker 7">>\n' in text
     assert "ancestors: [<0.1.0>]\n" in text
     assert "message_queue_len: 21\n" in text
     assert "mail_8" in text

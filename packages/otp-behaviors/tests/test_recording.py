@@ -16,6 +16,7 @@ from otp_behaviors import (
     GenServer,
     Ignore,
     Stop,
+    TerminateReport,
     UnexpectedMessage,
 )
 from otp_behaviors._gen_server import GenServer as Base
@@ -190,7 +191,9 @@ def test_crashes_are_reported_and_raised_where_the_call_was(recorder: RecordingR
     counter = recorder.start(Counter)
     with pytest.raises(ExitError):
         recorder.call(counter, BOOM)
-    (report,) = recorder.reports
+    terminated, report = recorder.reports
+    assert isinstance(terminated, TerminateReport)
+    assert terminated.status()["message"] == BOOM
     assert isinstance(report, CrashReport)
     assert isinstance(report.error, ValueError)
 

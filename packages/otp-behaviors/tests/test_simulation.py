@@ -234,7 +234,7 @@ def test_what_needs_an_event_loop_is_told_what_to_do(simulation: Simulation, a: 
     pid = a.start(Sleeper)
     with pytest.raises(ExitError):
         a.call(pid, GET)
-    (event,) = simulation.events("report")
+    _, event = simulation.events("report")
     assert "there is none" in "".join(event.what[0].error.__notes__)
 
 
@@ -245,7 +245,7 @@ def test_the_same_inside_a_running_event_loop() -> None:
             pid = node.start(Sleeper)
             with pytest.raises(ExitError):
                 node.call(pid, GET)
-            (event,) = simulation.events("report")
+            _, event = simulation.events("report")
             assert "there is none" in str(event.what[0].error)
 
     asyncio.run(main())

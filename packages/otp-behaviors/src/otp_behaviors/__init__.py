@@ -18,7 +18,18 @@ its shell over anyio; `ergo-node` gives the same kernel a network.
 from otp_behaviors import _sys as sys
 from otp_behaviors._application import Application
 from otp_behaviors._children import Child
-from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, SupervisorReport, UnexpectedMessage
+from otp_behaviors._effects import (
+    ApplicationExited,
+    ApplicationStarted,
+    Await,
+    Cancel,
+    ChildStarted,
+    CrashReport,
+    Effect,
+    SupervisorReport,
+    TerminateReport,
+    UnexpectedMessage,
+)
 from otp_behaviors._errors import (
     NO_REPLY,
     BadReturn,
@@ -86,12 +97,15 @@ __all__ = [
     "TIMEOUT",
     "AliasSignal",
     "Application",
+    "ApplicationExited",
+    "ApplicationStarted",
     "Await",
     "BadReturn",
     "CallTimeout",
     "Caller",
     "Cancel",
     "Child",
+    "ChildStarted",
     "CrashReport",
     "DemonitorSignal",
     "Down",
@@ -127,6 +141,7 @@ __all__ = [
     "Stop",
     "Supervisor",
     "SupervisorReport",
+    "TerminateReport",
     "Timer",
     "UnexpectedMessage",
     "Unhandled",

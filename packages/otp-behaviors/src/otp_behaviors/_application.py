@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from etf_codec import Atom, Pid, Term
 
+from otp_behaviors._effects import ApplicationExited, ApplicationStarted
 from otp_behaviors._errors import ExitError, Ignore, Stop
 from otp_behaviors._gen_call import Completion
 from otp_behaviors._kernel import Kernel
@@ -36,6 +37,7 @@ BAD_RETURN: Final = Atom("bad_return")
 BAD_RETURN_VALUE: Final = Atom("bad_return_value")
 EXITED: Final = Atom("EXIT")
 LIFESPAN: Final = Atom("lifespan")
+STOPPED: Final = Atom("stopped")
 
 
 class Application:
@@ -121,12 +123,15 @@ def start_order(application: Application) -> list[Application]:
 class ApplicationMaster(FunctionProcess):
     """The process at the top of an application."""
 
-    __slots__ = ("application", "tree")
+    __slots__ = ("application", "stopped", "tree", "type")
 
     def __init__(self, kernel: Kernel, application: Application) -> None:
         super().__init__(kernel, _master, (application,))
         self.application = application
         self.tree: LocalProcess | None = None
+        # How it was started, and whether it was told to stop, for its last report.
+        self.type: StartType = "temporary"
+        self.stopped = False
         self.driven = True
         self.trap_exit = True
         self.acknowledges = False
@@ -150,7 +155,13 @@ class ApplicationMaster(FunctionProcess):
             each for each in table.values() if each.group_leader == self.pid and each is not self
         ]:
             for member in members:
-                self.kernel.exit(member, KILLED)
+                self.kernel.exit(member, KILLED, by_signal=True)
+
+    def exited(self, reason: Term) -> None:
+        """Report the end, and let go of the rest."""
+        why = STOPPED if self.stopped else reason
+        self.kernel.report(ApplicationExited(self.application.name, why, self.type))
+        super().exited(reason)
 
 
 async def _master(process: Process, application: Application) -> None:
@@ -174,6 +185,7 @@ async def _master(process: Process, application: Application) -> None:
     if application.lifespan is not None:
         timer = process.send_after(application.lifespan, process.pid, end_of_life)
     record.acknowledge()
+    record.kernel.report(ApplicationStarted(application.name))
     reason = await _serve(process, record, tree, end_of_life)
     if timer is not None:
         timer.cancel()
@@ -237,6 +249,7 @@ async def _serve(process: Process, record: ApplicationMaster, tree: Pid, end_of_
             await _stop(process, record, None)
             return message.reason
         if type(message) is Exit and message.pid == record.parent:
+            record.stopped = True
             await _stop(process, record, tree)
             return message.reason
         if message is end_of_life:
@@ -245,6 +258,7 @@ async def _serve(process: Process, record: ApplicationMaster, tree: Pid, end_of_
         if type(message) is tuple and len(message) == 3 and message[0] == SYSTEM:
             caller, request = message[1:]
             if type(request) is tuple and len(request) == 2 and request[0] == TERMINATE:
+                record.stopped = True
                 await _stop(process, record, tree)
                 process.reply(caller, OK)
                 return request[1]

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from etf_codec import Atom, Pid, Term
 
+from otp_behaviors._effects import Facts
 from otp_behaviors._process import Startable, own_name
 from otp_behaviors._wire_terms import as_term
 
@@ -15,6 +16,7 @@ RestartType: TypeAlias = Literal["permanent", "transient", "temporary"]
 Shutdown: TypeAlias = float | Literal["brutal_kill", "infinity"]
 
 UNDEFINED: Final = Atom("undefined")
+INIT: Final = Atom("init")
 RESTARTING: Final = Atom("restarting")
 
 RESTART_TYPES: Final = ("permanent", "transient", "temporary")
@@ -175,16 +177,38 @@ def specification(spec: Child) -> Term:
 
     Arguments without an external form are shown as text: the answer may go to another node.
     """
-    limit = spec.shutdown
     return {
         Atom("id"): spec.id,
-        Atom("start"): (module_of(spec.start), Atom("init"), as_term(list(spec.args))),
+        Atom("start"): (module_of(spec.start), INIT, as_term(list(spec.args))),
         Atom("restart"): Atom(spec.restart),
         Atom("significant"): spec.significant,
-        Atom("shutdown"): Atom(limit) if isinstance(limit, str) else round(limit * 1000),
+        Atom("shutdown"): _shutdown(spec),
         Atom("type"): Atom(spec.type),
         Atom("modules"): [module_of(spec.start)],
     }
+
+
+def _shutdown(spec: Child) -> Term:
+    limit = spec.shutdown
+    return Atom(limit) if isinstance(limit, str) else round(limit * 1000)
+
+
+def offender(spec: Child, who: Pid | list[Pid] | None) -> Facts:
+    """Return what supervisor reports tell of a child (`supervisor:extract_child/1`).
+
+    Args:
+        spec: its specification, for `simple_one_for_one` the template.
+        who: its process, None if there is none; or the children of `simple_one_for_one` that ended alike.
+    """
+    return [
+        ("pid", who or UNDEFINED) if who is None or isinstance(who, Pid) else ("nb_children", len(who)),
+        ("id", spec.id),
+        ("mfargs", (module_of(spec.start), INIT, spec.args)),
+        ("restart_type", Atom(spec.restart)),
+        ("significant", spec.significant),
+        ("shutdown", _shutdown(spec)),
+        ("child_type", Atom(spec.type)),
+    ]
 
 
 def module_of(start: Startable) -> Atom:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from etf_codec import Pid, Term
 
-from otp_behaviors._process_table import ProcessRecord
+from otp_behaviors._process_table import ProcessRecord, ProcessTable
+
+Facts: TypeAlias = list[tuple[str, Any]]
+"""Part of a report, as OTP's lists of `{Name, Value}`."""
 
 MAX_ANCESTORS: Final = 20
 """Ancestors that a crash report names, the nearest first."""
 
 MAX_MESSAGES: Final = 10
 """Messages of a mailbox that a crash report holds: the mailbox may be why the process ended."""
+
+MAX_LINKS: Final = 100
+"""Links that a crash report names: a process may have any number."""
+
+MAX_NEIGHBOURS: Final = 15
+"""Linked processes that a crash report describes, as `proc_lib:max_neighbours/0`."""
 
 
 @dataclass(slots=True)
@@ -33,31 +43,81 @@ class Cancel:
 
 @dataclass(slots=True)
 class CrashReport:
-    """Effect: a process ended with a reason that is not clean."""
+    """Effect: a process ended by itself with a reason that is not clean."""
 
     pid: Pid
     name: str | None
     initial_call: tuple[str, str, int]
     reason: Term
     error: BaseException | None
-    details: list[tuple[str, Any]] = field(default_factory=list)
+    details: Facts = field(default_factory=list)
+    neighbours: list[Facts] = field(default_factory=list)
 
 
-def crash_details(record: ProcessRecord) -> list[tuple[str, Any]]:
+def crash_details(record: ProcessRecord) -> Facts:
     """Return what OTP's crash report tells of a process besides its reason (`proc_lib:my_info/4`).
 
     To be called while the process still has its mail.
     """
     return [
-        *([] if record.label is None else [("label", record.label)]),
+        *([] if record.label is None else [("process_label", record.label)]),
         ("ancestors", list(islice(record.ancestors(), MAX_ANCESTORS))),
         ("message_queue_len", len(record.mailbox)),
         ("messages", list(islice(record.mailbox, MAX_MESSAGES))),
-        ("links", list(record.links or ())),
+        ("links", list(islice(record.links or (), MAX_LINKS))),
         ("dictionary", list((record.dictionary or {}).items())),
         ("trap_exit", record.trap_exit),
         ("reductions", record.reductions),
     ]
+
+
+def neighbours(record: ProcessRecord, table: ProcessTable) -> list[Facts]:
+    """Return what OTP's crash report tells of the processes that go down with this one.
+
+    These are the ones of this node that it is linked with, directly or through each other, and that do not
+    trap exits (`proc_lib:neighbours/1`). To be called while the links are still there.
+    """
+    found: dict[Pid, ProcessRecord] = {}
+    unvisited = [record]
+    while unvisited:
+        for pid in unvisited.pop().links or ():
+            other = table.by_pid.get(pid)
+            if other is None or other.trap_exit or other is record or pid in found:
+                continue
+            if len(found) == MAX_NEIGHBOURS:
+                return list(map(_neighbour, found.values()))
+            found[pid] = other
+            unvisited.append(other)
+    return list(map(_neighbour, found.values()))
+
+
+def _neighbour(record: ProcessRecord) -> Facts:
+    return [
+        ("pid", record.pid),
+        ("registered_name", record.name or []),
+        ("initial_call", record.initial_call),
+        ("ancestors", list(islice(record.ancestors(), MAX_ANCESTORS))),
+        ("message_queue_len", len(record.mailbox)),
+        ("links", list(islice(record.links or (), MAX_LINKS))),
+        ("trap_exit", record.trap_exit),
+        ("status", record.status.value),
+        ("reductions", record.reductions),
+    ]
+
+
+@dataclass(slots=True)
+class TerminateReport:
+    """Effect: a GenServer ends with a reason that is not clean; a CrashReport of its process follows.
+
+    `status()` returns `state`, `log`, `message` and `reason`, as the server's `format_status` shows them.
+    `client` is who made the call that was being handled: None, or the pid and a name, the pid again, `dead`
+    or `remote`.
+    """
+
+    pid: Pid
+    name: str | None
+    status: Callable[[], dict[str, Any]] = field(repr=False)
+    client: tuple[Pid, Any] | None
 
 
 @dataclass(slots=True)
@@ -69,6 +129,32 @@ class SupervisorReport:
     child: Term
     reason: Term
     name: str | None = None
+    offender: Facts = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ChildStarted:
+    """Effect: a supervisor has started a child, other than one of `simple_one_for_one`."""
+
+    supervisor: Pid
+    name: str | None
+    started: Facts
+
+
+@dataclass(slots=True)
+class ApplicationStarted:
+    """Effect: an application runs."""
+
+    application: str
+
+
+@dataclass(slots=True)
+class ApplicationExited:
+    """Effect: an application has ended, by itself or because it was `stopped`."""
+
+    application: str
+    exited: Term
+    type: str
 
 
 @dataclass(slots=True)
@@ -86,4 +172,13 @@ class DebugOutput:
     text: str
 
 
-Effect: TypeAlias = Await | Cancel | CrashReport | SupervisorReport | UnexpectedMessage | DebugOutput
+Report: TypeAlias = (
+    TerminateReport
+    | CrashReport
+    | SupervisorReport
+    | ChildStarted
+    | ApplicationStarted
+    | ApplicationExited
+    | UnexpectedMessage
+)
+Effect: TypeAlias = Await | Cancel | Report | DebugOutput

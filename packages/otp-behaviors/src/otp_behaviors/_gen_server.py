@@ -17,32 +17,41 @@ in the process's own task. One message is handled at a time in either case. Foll
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from sys import getrefcount
 from types import CoroutineType
 from typing import Any, ClassVar, Final
 
-from etf_codec import Atom, Term
+from etf_codec import Atom, Pid, Term
 
-from otp_behaviors._effects import UnexpectedMessage
+from otp_behaviors._effects import TerminateReport, UnexpectedMessage
 from otp_behaviors._errors import NO_REPLY, ExitError, Ignore, Stop, Unhandled
 from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller, reply
 from otp_behaviors._kernel import TURN, Kernel
 from otp_behaviors._observed import Callbacks
 from otp_behaviors._process import LocalProcess, Process
 from otp_behaviors._process_table import EXITED, IDLE, RUNNING, OpenRequest
-from otp_behaviors._reasons import NORMAL, TIMEOUT, from_exception
+from otp_behaviors._reasons import NORMAL, TIMEOUT, from_exception, is_clean
 from otp_behaviors._references import ALONE
-from otp_behaviors._server_system import ServerSystem
+from otp_behaviors._server_system import ServerSystem, crash_status
 from otp_behaviors._signals import Exit
 from otp_behaviors._system import SYSTEM, debug_from_start, handle_system, is_system
 from otp_behaviors._timers import Timer
 
 BAD_CALL: Final = Atom("bad_call")
 BAD_CAST: Final = Atom("bad_cast")
+CONTINUE: Final = Atom("continue")
 BAD_CONTINUE: Final = Atom("bad_continue")
+
+EXIT_MESSAGE: Final = Atom("EXIT")
+DEAD: Final = Atom("dead")
+REMOTE: Final = Atom("remote")
 
 HIBERNATION: Final[tuple[Term, ...]] = (None, None)
 """Stands among the continuations, which are one token each."""
+
+NO_MESSAGE: Final[tuple[Term, None]] = ([], None)
+"""The last message of a server that ends without one, as OTP reports it."""
 
 Work = Coroutine[Any, Any, None]
 
@@ -123,7 +132,7 @@ class GenServer(Process):
 class ServerProcess(LocalProcess):
     """The process of a GenServer: OTP's `gen_server` loop."""
 
-    __slots__ = ("_args", "_deadline", "_timeout", "continuation", "instance", "server")
+    __slots__ = ("_args", "_deadline", "_last", "_timeout", "continuation", "instance", "server")
 
     def __init__(self, kernel: Kernel, server_class: type[GenServer], args: tuple[Any, ...]) -> None:
         super().__init__(kernel)
@@ -135,6 +144,8 @@ class ServerProcess(LocalProcess):
         self._args: tuple[Any, ...] | None = args
         self._deadline: Timer | None = None
         self._timeout: tuple[float, Term] | None = None
+        # The message that a callback failed at, and who waits for its answer, once one has failed.
+        self._last: tuple[Term, Caller | None] = NO_MESSAGE
         # What is to be done after the callback: `(token,)` to continue with, `()` to look what else there is.
         self.continuation: tuple[Term, ...] | None = None
 
@@ -184,7 +195,7 @@ class ServerProcess(LocalProcess):
                 self._cancel_timeout()
             answer = self.server.handle_call(request, caller)
             if answer is NO_REPLY or type(answer) is CoroutineType or self.continuation is not None:
-                answer, work = self._unanswered(pending, caller, answer)
+                answer, work = self._unanswered(pending, caller, request, answer)
             elif pending.done:
                 answer = NO_REPLY
             elif getrefcount(caller) == ALONE and getrefcount(ref) == ALONE + 2:
@@ -192,18 +203,20 @@ class ServerProcess(LocalProcess):
                 kernel.spare_request = pending
         except Exception as error:
             pending.enlist(self)
-            answer, work = NO_REPLY, self._failed(error, caller)
+            answer, work = NO_REPLY, self._failed(error, caller, request)
         finally:
             kernel.leave(self, work)
         return answer
 
-    def _unanswered(self, pending: OpenRequest, caller: Caller, answer: Term) -> tuple[Term, Work | None]:
+    def _unanswered(
+        self, pending: OpenRequest, caller: Caller, request: Term, answer: Term
+    ) -> tuple[Term, Work | None]:
         """The callback has returned, but is not all there is to do."""
         if answer is NO_REPLY:
             pending.enlist(self)
         elif type(answer) is CoroutineType:
             pending.enlist(self)
-            return NO_REPLY, self._finish(answer, caller)
+            return NO_REPLY, self._finish(answer, caller, request)
         return answer, None if self.continuation is None else self._continue()
 
     def returned(self, value: Term) -> None:
@@ -313,24 +326,26 @@ class ServerProcess(LocalProcess):
                     caller = message[1]
                     result = server.handle_call(message[2], message[1])
                     if type(result) is CoroutineType:
-                        return self._finish(result, caller)
+                        return self._finish(result, caller, message[2])
                     if result is not NO_REPLY:
                         reply(self.kernel, self.pid, message[1], result)
                     return None if self.continuation is None else self._continue()
                 if size == 2 and (tag is GEN_CAST or tag == GEN_CAST):
-                    return self._run(server.handle_cast, message[1])
+                    return self._run(server.handle_cast, message[1], message)
                 if size == 3 and tag == SYSTEM:
                     return handle_system(ServerSystem(self, self.instance), message)
             elif type(message) is Exit and message.pid == self.parent:
+                self._last = ((EXIT_MESSAGE, message.pid, message.reason), None)
                 return self.stop(message.reason)
-            return self._run(server.handle_info, message)
+            return self._run(server.handle_info, message, message)
         except Exception as error:
-            return self._failed(error, caller)
+            # Of a call only the request is reported.
+            return self._failed(error, caller, message if caller is None else message[2])
 
-    def _run(self, callback: Callable[[Any], Any], argument: Term) -> Work | None:
+    def _run(self, callback: Callable[[Any], Any], argument: Term, message: Term) -> Work | None:
         result = callback(argument)
         if type(result) is CoroutineType:
-            return self._finish(result, None)
+            return self._finish(result, None, message)
         return None if self.continuation is None else self._continue()
 
     def _continue(self) -> Work | None:
@@ -342,12 +357,15 @@ class ServerProcess(LocalProcess):
             return None
         if self._timeout is not None:
             self.continuation = ()
+        message = (CONTINUE, continuation[0])
         try:
-            return self._run(self.server.handle_continue, continuation[0])
+            return self._run(self.server.handle_continue, continuation[0], message)
         except Exception as error:
-            return self._failed(error, None)
+            return self._failed(error, None, message)
 
-    async def _finish(self, coroutine: Coroutine[Any, Any, Any], caller: Caller | None) -> None:
+    async def _finish(
+        self, coroutine: Coroutine[Any, Any, Any], caller: Caller | None, message: Term
+    ) -> None:
         try:
             result = await coroutine
             if self.status is EXITED:
@@ -356,14 +374,15 @@ class ServerProcess(LocalProcess):
                 reply(self.kernel, self.pid, caller, result)
             work = None if self.continuation is None else self._continue()
         except Exception as error:
-            work = self._failed(error, caller)
+            work = self._failed(error, caller, message)
         if work is not None:
             await work
 
-    def _failed(self, error: Exception, caller: Caller | None) -> Work | None:
+    def _failed(self, error: Exception, caller: Caller | None, message: Term) -> Work | None:
         """A callback raised: Stop, which ends the server as asked for, or anything else, which crashes it."""
         if self.status is EXITED:
             return None  # Killed: `terminate` does not run, whatever the callback raised at that.
+        self._last = (message, caller)
         if isinstance(error, Stop):
             pending = None if caller is None or error.reply is NO_REPLY else (caller, error.reply)
             return self.stop(error.reason, None, pending)
@@ -398,9 +417,24 @@ class ServerProcess(LocalProcess):
         self._end(reason, error, answer)
 
     def _end(self, reason: Term, error: Exception | None, answer: tuple[Caller, Term] | None) -> None:
+        if self.status is not EXITED and not is_clean(reason):
+            self._report(reason)
         if answer is not None:
             reply(self.kernel, self.pid, *answer)
         self.kernel.exit(self, reason, error)
+
+    def _report(self, reason: Term) -> None:
+        """Report the end as `gen_server:error_info/7`."""
+        message, caller = self._last
+        client = None if caller is None else (caller[0], self._client(caller[0]))
+        status = partial(crash_status, self.instance, self.server, message, reason)
+        self.kernel.report(TerminateReport(self.pid, self.name, status, client))
+
+    def _client(self, pid: Pid) -> Any:
+        if pid.node != self.kernel.node:
+            return REMOTE
+        client = self.kernel.table.by_pid.get(pid)
+        return DEAD if client is None else client.name or pid
 
 
 def _after_terminate(error: Exception) -> tuple[Term, Exception]:

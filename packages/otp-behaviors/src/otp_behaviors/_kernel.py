@@ -19,7 +19,7 @@ from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher
 from otp_behaviors._deliveries import Deliveries
-from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, crash_details
+from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, crash_details, neighbours
 from otp_behaviors._errors import ExitError, NameTaken
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import Monitors
@@ -52,6 +52,9 @@ from otp_behaviors._timers import Timer, Timers
 
 TURN: Final = 64
 """Messages a process may handle before the next one in the run queue gets its turn."""
+
+OUTBOX: Final = 64
+"""Signals for other nodes after which `run` returns: who sends to a node that does not read must not run on."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
 
@@ -156,7 +159,7 @@ class Kernel:
         return not self.run_queue
 
     def run(self, budget: int = 2000) -> int:
-        """Give processes their turns until all are idle or about `budget` reductions are spent.
+        """Give processes their turns until all are idle, or the budget is spent, or signals have to go out.
 
         Returns:
             The reductions spent: roughly, messages handled.
@@ -167,7 +170,7 @@ class Kernel:
         spent = 0
         ready = self.run_queue
         try:
-            while ready and spent < budget:
+            while ready and spent < budget and len(self.outbox) < OUTBOX:
                 record = ready.popleft()
                 if record.status is not READY:
                     continue
@@ -205,7 +208,7 @@ class Kernel:
     def settle(self) -> None:
         """Carry out the exit signals that a process got in the middle of its callback."""
         while self.deferred:
-            self.exit(*self.deferred.popleft())
+            self.exit(*self.deferred.popleft(), by_signal=True)
 
     def schedule(self, record: ProcessRecord) -> None:
         """Put a process into the run queue."""
@@ -306,23 +309,36 @@ class Kernel:
         self.schedule(record)
         return record.pid
 
-    def exit(self, record: ProcessRecord, reason: Term, error: BaseException | None = None) -> None:
-        """End a process: names are released first, then links and monitors fire. Iterative, so any depth."""
+    def exit(
+        self,
+        record: ProcessRecord,
+        reason: Term,
+        error: BaseException | None = None,
+        *,
+        by_signal: bool = False,
+    ) -> None:
+        """End a process: names are released first, then links and monitors fire. Iterative, so any depth.
+
+        Who ends `by_signal` writes no crash report: as in OTP that is for those who crash by themselves.
+        """
         if record.status is EXITED:
             return
         record.status = EXITED
         self.table.remove(record)
         for alias in record.aliases or ():
             self.aliases.pop(alias.ids, None)
-        crashed = not is_clean(reason) and record.reported
-        details = crash_details(record) if crashed else []
+        report: CrashReport | None = None
+        if not by_signal and not is_clean(reason) and record.reported:
+            details, linked = crash_details(record), neighbours(record, self.table)
+            call = record.initial_call
+            report = CrashReport(record.pid, record.name, call, reason, error, details, linked)
         record.mailbox.clear()
         if self.timers.owned:
             self.timers.owner_exited(record.pid)
         if record.task is not None:
             self.report(Cancel(record))
-        if crashed:
-            self.report(CrashReport(record.pid, record.name, record.initial_call, reason, error, details))
+        if report is not None:
+            self.report(report)
         self._dying.append((record, reason))
         if self._propagating:
             return
@@ -438,7 +454,7 @@ class Kernel:
             # A process takes its signals between two callbacks, never in the middle of one.
             self.deferred.append((record, reason))
         else:
-            self.exit(record, reason)
+            self.exit(record, reason, by_signal=True)
 
     def await_(self, record: ProcessRecord, coroutine: Coroutine[Any, Any, Term]) -> None:
         """Have a coroutine of a process run: by the kernel itself if `record.driven`, else in a task."""

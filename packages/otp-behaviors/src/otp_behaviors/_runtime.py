@@ -19,18 +19,19 @@ import anyio.abc
 import anyio.lowlevel
 from etf_codec import Atom, Pid, Reference, Term
 
-from otp_behaviors._application import START_TYPES, Application, StartType, start_order
+from otp_behaviors._application import START_TYPES, Application, ApplicationMaster, StartType, start_order
 from otp_behaviors._client import ClientProcess
 from otp_behaviors._effects import Await, Cancel, Effect
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
-from otp_behaviors._log import log, logger, shown
+from otp_behaviors._log import log, logger
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
+from otp_behaviors._reports import shown
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors._task import EventWaiter, ProcessTask
@@ -264,7 +265,8 @@ class Runtime(ProgramRequests):
                 raise ExitError(down.reason, f"application {application.name} ended: {shown(down.reason)}")
 
     async def _start_one(self, application: Application, type: StartType) -> None:
-        master = application.__process__(self.kernel, ())
+        master = ApplicationMaster(self.kernel, application)
+        master.type = type
         master.ack = started = Completion(self.kernel)
         pid = self.kernel.spawn(master, parent=self._client)
         # Watched from its first moment: one that ends at once would otherwise seem to end with `noproc`.
@@ -356,13 +358,18 @@ class Runtime(ProgramRequests):
         kernel = self.kernel
         if kernel.timers:
             kernel.handle_time(monotonic())
-        kernel.run(BUDGET)
-        while kernel.effects:
-            effects, kernel.effects = kernel.effects, []
-            for effect in effects:
-                self._carry_out(effect)
-        if kernel.has_outgoing:
-            self.route(kernel.outgoing())
+        left = BUDGET
+        while True:
+            spent = kernel.run(left)
+            while kernel.effects:
+                effects, kernel.effects = kernel.effects, []
+                for effect in effects:
+                    self._carry_out(effect)
+            if kernel.has_outgoing:
+                self.route(kernel.outgoing())
+            left -= spent
+            if kernel.idle or not spent or left <= 0:
+                break
         if not kernel.idle:
             self.ready()
 

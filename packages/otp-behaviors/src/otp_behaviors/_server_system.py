@@ -58,6 +58,12 @@ def formatted(server: Server, status: dict[str, Any]) -> dict[str, Any]:
     return {**status, **shown}
 
 
+def crash_status(server: Server, callbacks: Callbacks, message: Term, reason: Term) -> dict[str, Any]:
+    """Return what a terminate report shows, after `format_status`; `callbacks` may observe the server."""
+    log = callbacks.debug.get_log() if isinstance(callbacks, Observed) else []
+    return formatted(server, {"state": state_of(server), "log": log, "message": message, "reason": reason})
+
+
 def observed(callbacks: Callbacks) -> Any:
     """Return the server itself, debugged or not."""
     return callbacks.observed if isinstance(callbacks, Observed) else callbacks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from etf_codec import Atom, Pid, Reference, Term
@@ -78,3 +78,17 @@ def ended_well(spec: Child, reason: Term) -> bool:
     """Tell whether a child that was told to end did what it was told: no report is due."""
     expected = KILLED if spec.shutdown == "brutal_kill" else SHUTDOWN
     return bool(reason == expected) or (spec.restart != "permanent" and is_clean(reason))
+
+
+def ended_badly(specs: Mapping[Pid, Child], reasons: Mapping[Pid, Term]) -> list[tuple[Term, list[Pid]]]:
+    """Return the children that did not do what they were told, together if for the same reason."""
+    alike: list[tuple[Term, list[Pid]]] = []
+    for pid, reason in reasons.items():
+        if ended_well(specs[pid], reason):
+            continue
+        same = next((pids for known, pids in alike if known == reason), None)
+        if same is None:
+            alike.append((reason, [pid]))
+        else:
+            same.append(pid)
+    return alike

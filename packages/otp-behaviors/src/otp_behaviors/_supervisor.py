@@ -19,10 +19,11 @@ from otp_behaviors._children import (
     Children,
     Member,
     count_children,
+    offender,
     specification,
     which_children,
 )
-from otp_behaviors._effects import SupervisorReport
+from otp_behaviors._effects import ChildStarted, SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore
 from otp_behaviors._gen_call import GEN_CALL, Completion
 from otp_behaviors._kernel import Kernel, ServerRef
@@ -41,7 +42,7 @@ from otp_behaviors._restart import (
     ends_supervisor,
     restart_of,
 )
-from otp_behaviors._shutdown import end_children, ended_well
+from otp_behaviors._shutdown import end_children, ended_badly, ended_well
 from otp_behaviors._signals import Exit
 from otp_behaviors._supervisor_system import SupervisorSystem
 from otp_behaviors._system import handle_system, is_system
@@ -187,7 +188,7 @@ class Supervision:
         failure = await self._start_all(tuple(member.spec.id for member in self._children))
         if failure is not None:
             id, reason = failure
-            self._report("start_error", id, reason)
+            self._report("start_error", self._spec(id), None, reason)
             await self._stop_all()
             why = (SHUTDOWN, (Atom("failed_to_start_child"), id, reason))
             self._record.refuse(ExitError(why))
@@ -225,6 +226,9 @@ class Supervision:
             started.result()
         except Ignore:
             return None
+        if not self._simple:
+            child = offender(spec, record.pid)
+            self._kernel.report(ChildStarted(self._record.pid, self._record.name, child))
         return record.pid
 
     async def _start_all(self, ids: tuple[Term, ...]) -> tuple[Term, Term] | None:
@@ -252,11 +256,8 @@ class Supervision:
         elif members:
             specs = {member.pid: member.spec for member in members if member.pid is not None}
             reasons = await end_children(self._process, specs, members[0].spec.shutdown)
-            reported: list[Term] = []  # One report for all that ended for the same reason.
-            for pid, reason in reasons.items():
-                if reason not in reported and not ended_well(specs[pid], reason):
-                    reported.append(reason)
-                    self._report("shutdown_error", None, reason)
+            for reason, pids in ended_badly(specs, reasons):
+                self._report("shutdown_error", members[0].spec, pids, reason)
             self._children = Children()
 
     async def _stop(self, member: Member) -> None:
@@ -264,15 +265,12 @@ class Supervision:
         spec, pid = member.spec, member.pid
         if pid is not None:
             reasons = await end_children(self._process, (pid,), spec.shutdown)
-            self._check_end(spec, reasons[pid])
+            if not ended_well(spec, reasons[pid]):
+                self._report("shutdown_error", spec, pid, reasons[pid])
         if spec.restart == "temporary" or self._simple:
             self._children = self._children.remove(spec.id)
         else:
             self._children = self._children.update(spec.id, None)
-
-    def _check_end(self, spec: Child, reason: Term) -> None:
-        if not ended_well(spec, reason):
-            self._report("shutdown_error", spec.id, reason)
 
     # Restarting
 
@@ -285,11 +283,11 @@ class Supervision:
         strategy = self._supervisor.strategy
         decision = decide(self._children, member, reason, strategy)
         if isinstance(decision, Restart):
-            self._report("child_terminated", member.spec.id, reason)
+            self._report("child_terminated", member.spec, pid, reason)
             await self._restart(member, decision)
             return
         if isinstance(decision, Forget) and not is_clean(reason):
-            self._report("child_terminated", member.spec.id, reason)
+            self._report("child_terminated", member.spec, pid, reason)
         if isinstance(decision, Keep) and not self._simple:
             self._children = self._children.update(member.spec.id, None)
         else:
@@ -302,7 +300,7 @@ class Supervision:
         id = member.spec.id
         restarts = add_restart(self._restarts, self._now(), supervisor.intensity, supervisor.period)
         if restarts is None:
-            self._report("shutdown", id, Atom("reached_max_restart_intensity"))
+            self._report("shutdown", member.spec, member.pid, Atom("reached_max_restart_intensity"))
             self._children = self._children.remove(id)
             await self._shut_down(SHUTDOWN)
             return
@@ -315,7 +313,7 @@ class Supervision:
         failure = await self._start_all(decision.start)
         if failure is not None:
             failed, why = failure
-            self._report("start_error", failed, why)
+            self._report("start_error", self._spec(failed), None, why)
             self._children = self._children.update(failed, None, restarting=True)
             # Not at once: other messages, such as the parent's exit, get their turn between two tries.
             self._process.send(self._process.pid, (TRY_AGAIN, failed))
@@ -333,12 +331,17 @@ class Supervision:
         shell = self._kernel.shell
         return self._kernel.timers.now if shell is None else shell.now()
 
-    def _report(self, context: str, id: Term, reason: Term) -> None:
+    def _spec(self, id: Term) -> Child:
+        member = self._children.find(id)
+        assert member is not None
+        return member.spec
+
+    def _report(self, context: str, spec: Child, who: Pid | list[Pid] | None, reason: Term) -> None:
         if self._simple:
             # The ids of its children are our own: OTP knows them by their template.
-            id = self._supervisor.children[0].id
-        record = self._record
-        self._kernel.report(SupervisorReport(record.pid, context, id, reason, record.name))
+            spec = self._supervisor.children[0]
+        record, child = self._record, offender(spec, who)
+        self._kernel.report(SupervisorReport(record.pid, context, spec.id, reason, record.name, child))
 
     # Management
 

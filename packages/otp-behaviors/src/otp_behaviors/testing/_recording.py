@@ -250,7 +250,7 @@ class RecordingRuntime:
 
     @property
     def reports(self) -> list[Effect]:
-        """What would have been logged: CrashReport, UnexpectedMessage, SupervisorReport."""
+        """What would have been logged: TerminateReport, CrashReport, SupervisorReport and so on."""
         return [event.what[0] for event in self._simulation.events("report")]
 
     @property

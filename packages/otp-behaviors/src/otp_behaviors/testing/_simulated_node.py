@@ -65,12 +65,19 @@ class SimulatedKernel(Kernel):
         self._world.record(self.node, "spawn", pid, name, record.initial_call)
         return pid
 
-    def exit(self, record: ProcessRecord, reason: Term, error: BaseException | None = None) -> None:
+    def exit(
+        self,
+        record: ProcessRecord,
+        reason: Term,
+        error: BaseException | None = None,
+        *,
+        by_signal: bool = False,
+    ) -> None:
         """End a process."""
         if record.status is not EXITED:
             explain(error)
             self._world.record(self.node, "exit", record.pid, reason)
-        super().exit(record, reason, error)
+        super().exit(record, reason, error, by_signal=by_signal)
 
     def await_(self, record: ProcessRecord, coroutine: Coroutine[Any, Any, Term]) -> None:
         """Have a coroutine of a process run."""
