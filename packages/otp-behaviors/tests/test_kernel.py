@@ -360,3 +360,16 @@ def test_a_process_that_waits_in_a_coroutine_is_not_suspended(kernel: Kernel, sp
     pid = spawn(wait)
     kernel.run()
     assert not kernel.suspend(pid)
+
+
+def test_signals_go_out_before_more_processes_run(kernel: Kernel, spawn: Spawn) -> None:
+    async def tell(self: Process) -> None:
+        self.send(OTHER, "hello")
+
+    for _ in range(100):
+        spawn(tell)
+    batches = []
+    while not kernel.idle:
+        kernel.run()
+        batches.append(len(kernel.outgoing()))
+    assert batches == [64, 36]

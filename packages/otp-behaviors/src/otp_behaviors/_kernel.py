@@ -54,7 +54,7 @@ TURN: Final = 64
 """Messages a process may handle before the next one in the run queue gets its turn."""
 
 OUTBOX: Final = 64
-"""Signals for other nodes after which `run` returns: who sends to a node that does not read must not run on."""
+"""Signals for other nodes after which `run` returns: who sends to a node that is busy must not run on."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
 
