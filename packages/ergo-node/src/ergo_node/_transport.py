@@ -166,9 +166,11 @@ class Transport(ABC):
         self._report()
 
     def _report(self) -> None:
-        events = self.connection.events()
-        if not events:
-            return
+        # More than once: the answer to an event may let packets be read that waited for it.
+        while events := self.connection.events():
+            self._tell(events)
+
+    def _tell(self, events: list[Event]) -> None:
         last = events[-1]
         if isinstance(last, Closed):
             if self._tls_error is not None and last.reason == "connection_closed":
