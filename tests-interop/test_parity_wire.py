@@ -49,13 +49,13 @@ async def test_dist_header_atom_cache(start_erl: StartErl, start_witness: StartW
 
 
 async def test_fragmentation(start_erl: StartErl, start_witness: StartWitness) -> None:
-    """Every size around that of a fragment, and 32 MiB; then several at once, their fragments mixed."""
+    """Sizes around that of a fragment, up to the limit of 64 MiB; then several at once, fragments mixed."""
     await start_witness(name="echo")
     erl = await start_erl(ERL)
     assert await erl.eval(f"net_adm:ping('{PY}')") == Atom("pong")
     await erl.eval("Bytes = fun(N) -> crypto:strong_rand_bytes(N) end")
     await erl.eval(ECHO)
-    sizes = "lists:seq(65336, 65736, 5) ++ [131072, 1 bsl 24, 1 bsl 25]"
+    sizes = "lists:seq(65336, 65736, 5) ++ [131072, 1 bsl 24, 1 bsl 26 - 1000]"
     assert await erl.text(f"[N || N <- {sizes}, B <- [Bytes(N)], Echo(B) =/= B]", 60) == "[]"
     await erl.eval(
         "Main = self(), Ask = fun(N) -> B = Bytes(1 bsl 22), Main ! {same, N, Echo(B) =:= B} end,"
@@ -64,6 +64,17 @@ async def test_fragmentation(start_erl: StartErl, start_witness: StartWitness) -
     assert await erl.text("[receive {same, N, Same} -> Same end || N <- lists:seq(1, 4)]", 60) == (
         "[true,true,true,true]"
     )
+
+
+async def test_fragmentation_beyond_the_limit(start_erl: StartErl, start_witness: StartWitness) -> None:
+    """A message of more than 64 MiB ends the connection, which Erlang notices; the next one makes another."""
+    await start_witness(name="echo")
+    erl = await start_erl(ERL)
+    call = f"gen_server:call({{{{echo, '{PY}'}}}}, {{}})"
+    assert await erl.text(call.format("ok")) == "{echo,ok}"
+    tried = f"try {call.format('<<0:(1 bsl 26)/unit:8>>')} catch exit:{{R, _}} -> R end"
+    assert await erl.text(tried) == f"{{nodedown,'{PY}'}}"
+    assert await erl.text(call.format("again")) == "{echo,again}"
 
 
 def size_of(number: int) -> int:
