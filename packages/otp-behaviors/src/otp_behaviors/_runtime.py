@@ -164,7 +164,7 @@ class Runtime(ProgramRequests):
             if started.done:
                 self._ask_to_end(record.pid, SHUTDOWN)
             else:
-                self.kernel.exit(record, KILLED)
+                self.kernel.exit(record, KILLED, by_signal=True)
             raise
         started.result()
 
@@ -492,7 +492,7 @@ class Runtime(ProgramRequests):
                 await self.stop(record.pid, SHUTDOWN, self._shutdown)
             except ExitError:
                 logger.debug("%r did not stop with shutdown", record.pid, exc_info=True)
-        self.kernel.exit(record, KILLED)
+        self.kernel.exit(record, KILLED, by_signal=True)
 
 
 class LocalRuntime(Runtime):

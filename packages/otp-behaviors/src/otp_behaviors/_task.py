@@ -84,4 +84,4 @@ class ProcessTask:
             # Cancelled from outside, or a BaseException: the process cannot outlive its task, unless it has
             # given the task up, to start another one when it needs it (`hibernate`).
             if record.task is self:
-                self._kernel.exit(record, KILLED)
+                self._kernel.exit(record, KILLED, by_signal=True)
