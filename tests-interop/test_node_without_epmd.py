@@ -43,6 +43,18 @@ async def test_erlang_and_we_meet_at_one_port(start_erl: StartErl, port: int) ->
         assert await node.ping(ERL)
 
 
+async def test_several_listeners(start_erl: StartErl, port: int) -> None:
+    listen = [Listen("127.0.0.3"), Listen("127.0.0.2", [port])]
+    async with Node(PY, cookie="secret", epmd=None, listen=listen) as node:
+        assert node.ports == [node.port, port]
+        erl = await start_erl(ERL, args=arguments(port))
+        assert await erl.eval(f"net_adm:ping('{PY}')") == Atom("pong")  # by the second
+        routes = {PY: ("127.0.0.3", node.port)}
+        async with Node("other@127.0.0.1", cookie="secret", epmd=None, routes=routes) as other:
+            assert await other.ping(PY)  # by the first
+            assert sorted(node.nodes()) == [ERL, other.name]
+
+
 async def test_a_resolver_finds_erlang(start_erl: StartErl, port: int) -> None:
     asked: list[str] = []
 

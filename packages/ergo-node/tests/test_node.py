@@ -76,6 +76,17 @@ async def test_no_port_at_all(epmd: Epmd) -> None:
             pass
 
 
+async def test_of_several_places_all_must_be_free(epmd: Epmd) -> None:
+    async with await anyio.create_tcp_listener(local_host=HOST) as taken:
+        port = taken.extra(SocketAttribute.local_port)
+        with pytest.raises(CannotStart, match=f"port {port}"):
+            async with Node("a@127.0.0.1", COOKIE, epmd=epmd, listen=[Listen(), Listen(ports=(port,))]):
+                pass
+    with pytest.raises(CannotStart, match="at least one"):
+        async with Node("a@127.0.0.1", COOKIE, epmd=epmd, listen=[]):
+            pass
+
+
 async def test_it_listens_where_its_name_is(epmd: Epmd) -> None:
     async with Node("a@127.0.0.1", COOKIE, epmd=epmd) as node:
         async with await anyio.connect_tcp(HOST, node.port) as stream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import randbelow, randbits
 from time import monotonic
 from typing import Any, Final, Literal
@@ -69,7 +69,7 @@ class Node(RpcRuntime):
         cookie: the secret of the cluster; None reads it where OTP does (`~/.erlang.cookie`).
         hidden: whether to stay out of `nodes()` of others, and of `global`.
         epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
-        listen: where to listen for other nodes.
+        listen: where to listen for other nodes; of several places, the port of the first is registered.
         tls: encrypts all connections and checks certificates, as `-proto_dist inet_tls`; None for plain ones.
         policy: whom to connect with: allow lists, limits, and whether a message makes a connection.
         routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
@@ -95,7 +95,7 @@ class Node(RpcRuntime):
         *,
         hidden: bool = False,
         epmd: Epmd | None = DEFAULT_EPMD,
-        listen: Listen = DEFAULT_LISTEN,
+        listen: Listen | Sequence[Listen] = DEFAULT_LISTEN,
         tls: Tls | None = None,
         policy: Policy = DEFAULT_POLICY,
         routes: Mapping[str, tuple[str, int]] | None = None,
@@ -121,7 +121,7 @@ class Node(RpcRuntime):
         self._hidden = hidden
         self._output = output
         self._epmd = epmd
-        self._listen = listen
+        self._listen = [listen] if isinstance(listen, Listen) else list(listen)
         self._none = none
         self._tick_time = tick_time
         self._names = Names(self._name, hidden, epmd, routes or {}, resolver)
@@ -130,13 +130,14 @@ class Node(RpcRuntime):
         self._failures: dict[str, str] = {}
         self._refused: Exception | None = None
         self._scopes: list[anyio.CancelScope] = []
-        self._listener: Listener | None = None
+        self._listeners: list[Listener] = []
         self._policy = policy
         self._flow = Flow(self.kernel)
         self._held_up: dict[str, list[Pid]] = {}
         self._kept: dict[str, anyio.CancelScope] = {}
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
+        self.ports: list[int] = []
 
     def __repr__(self) -> str:
         return f"<Node {self.name}>"
@@ -151,7 +152,12 @@ class Node(RpcRuntime):
     async def opening(self, tasks: TaskGroup) -> None:
         """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
         network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
-        self._listener = await self._open_listener(network)
+        if not self._listen:
+            raise CannotStart("Node(listen=[]) listens nowhere: give at least one Listen")
+        for listen in self._listen:
+            self._listeners.append(await self._open_listener(network, listen))
+        self.ports = [listener.port for listener in self._listeners]
+        self.port = self.ports[0]
         if self._epmd is None:
             # As OTP without EPMD: 32 random bits, but none of the reserved 0 to 3.
             creation = 4 + randbelow(2**32 - 4)
@@ -181,10 +187,10 @@ class Node(RpcRuntime):
             Child(LoggerProxy, name=LOGGER_PROXY),
         ]
         await self.start(Supervisor(*children, intensity=10, name="net_sup"))
-        listener, self._listener = self._listener, None
-        assert listener is not None
+        listeners, self._listeners = self._listeners, []
         assert self._connections is not None
-        tasks.start_soon(self._until_left, listener.serve, self._connections, tasks)
+        for listener in listeners:
+            tasks.start_soon(self._until_left, listener.serve, self._connections, tasks)
 
     async def closing(self) -> None:
         """Say goodbye: every connection closes, the name is released."""
@@ -194,8 +200,8 @@ class Node(RpcRuntime):
             scope.cancel()
         for monitor in list(self._monitors):
             monitor.close()
-        if self._listener is not None:
-            await self._listener.aclose()
+        for listener in self._listeners:
+            await listener.aclose()
 
     async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
         with anyio.CancelScope() as scope:
@@ -205,19 +211,16 @@ class Node(RpcRuntime):
                 scope.cancel()
             await function(*args, **status)
 
-    async def _open_listener(self, network: Network) -> Listener:
+    async def _open_listener(self, network: Network, listen: Listen) -> Listener:
         local, everywhere = ("::1", "::") if ":" in self._name.host else ("127.0.0.1", "0.0.0.0")  # noqa: S104  # peers reach us
-        host = self._listen.host or (local if is_loopback(self._name.host) else everywhere)
+        host = listen.host or (local if is_loopback(self._name.host) else everywhere)
         failure: OSError | None = None
-        for port in self._listen.ports:
+        for port in listen.ports:
             try:
-                listener = await network.listen(host, port)
+                return await network.listen(host, port)
             except OSError as error:
                 failure = error
-                continue
-            self.port = listener.port
-            return listener
-        ports = ", ".join(str(port) for port in self._listen.ports)
+        ports = ", ".join(str(port) for port in listen.ports)
         why = "no port was given" if failure is None else failure.strerror or str(failure)
         raise CannotStart(f"{self.name} cannot listen on {host}, port {ports}: {why}; give Listen(ports=...)")
 
