@@ -26,6 +26,7 @@ PUBLIC = [
     "RpcError",
     "Tls",
     "TlsError",
+    "provide_observer",
     "put_chars",
 ]
 

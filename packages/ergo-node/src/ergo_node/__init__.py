@@ -25,6 +25,7 @@ from ergo_node._errors import (
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
 from ergo_node._io import put_chars
 from ergo_node._node import Node
+from ergo_node._observer import provide_observer
 from ergo_node._policy import Policy
 from ergo_node._registry import Registry
 from ergo_node._tls import Tls
@@ -56,6 +57,7 @@ __all__ = [
     "RpcError",
     "Tls",
     "TlsError",
+    "provide_observer",
     "put_chars",
 ]
 

@@ -133,7 +133,7 @@ class Kernel:
         self.current: ProcessRecord | None = None
         # A request that left no trace and can be made again.
         self.spare_request: OpenRequest | None = None
-        self._max_processes = max_processes
+        self.max_processes = max_processes
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
         deliveries = Deliveries(
@@ -295,8 +295,8 @@ class Kernel:
             raise NameTaken(
                 (Atom("already_started"), holder.pid), f"the name {name!r} belongs to {holder.pid!r}"
             )
-        if len(self.table.by_pid) >= self._max_processes:
-            raise ExitError(SYSTEM_LIMIT, f"more than {self._max_processes} processes are alive")
+        if len(self.table.by_pid) >= self.max_processes:
+            raise ExitError(SYSTEM_LIMIT, f"more than {self.max_processes} processes are alive")
         self.table.add(record)
         if name is not None:
             self.table.register(name, record)

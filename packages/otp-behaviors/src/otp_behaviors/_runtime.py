@@ -249,6 +249,11 @@ class Runtime(ProgramRequests):
         """Return the applications that run, the last started first."""
         return [application for application, *_ in reversed(self._applications.values())]
 
+    def application_master(self, name: str) -> Pid | None:
+        """Return the topmost process of an application (`application_controller:get_master/1`)."""
+        entry = self._applications.get(name)
+        return None if entry is None else entry[1]
+
     async def run(self, application: Application) -> None:
         """Start an application and wait for its end.
 
@@ -403,18 +408,18 @@ class Runtime(ProgramRequests):
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Await):
-            self._await(effect.record)
+            record = effect.record
+            if record.alive:
+                assert self._tasks is not None
+                record.task = task = ProcessTask(self.kernel, record, self.waiter(), self.pump)
+                self._tasks.start_soon(
+                    task.run, name=f"{record.pid!r} {record.name or record.initial_call[1]}"
+                )
         elif isinstance(effect, Cancel):
             if effect.record.task is not None:
                 effect.record.task.cancel()
         else:
             log(self.kernel, effect)
-
-    def _await(self, record: ProcessRecord) -> None:
-        if record.alive:
-            assert self._tasks is not None
-            record.task = task = ProcessTask(self.kernel, record, self.waiter(), self.pump)
-            self._tasks.start_soon(task.run, name=f"{record.pid!r} {record.name or record.initial_call[1]}")
 
     async def _run(self) -> None:
         # A cancelled program still has its servers terminate, and the kernel must run for that.
@@ -461,19 +466,15 @@ class Runtime(ProgramRequests):
 
     async def _end_processes(self) -> None:
         """End every process: those started from outside in reverse order and orderly, then the rest."""
+        table = self.kernel.table.by_pid
         for name in reversed(list(self._applications)):
             _, master, _ = self._applications.pop(name)
-            record = self.kernel.table.by_pid.get(master)
-            if record is not None:
-                await self._stop_child(record)
-        children = [
-            record for record in self.kernel.table.by_pid.values() if record.parent == self._client.pid
-        ]
-        for record in reversed(children):
+            if master in table:
+                await self._stop_child(table[master])
+        for record in reversed([each for each in table.values() if each.parent == self._client.pid]):
             if record.alive:
                 await self._stop_child(record)
         # A tree whose start was cancelled, or whose parent was killed, is on its way down: give it the time.
-        table = self.kernel.table.by_pid
         with anyio.move_on_after(self._shutdown):
             while orphans := [each for each in table.values() if each.parent and each.parent not in table]:
                 await self._stop_child(orphans[-1])
