@@ -21,6 +21,7 @@ from erldist_proto import (
     Closed,
     Connected,
     Connection,
+    ConnectionLimits,
     ConnectionRequested,
     Event,
     LocalNode,
@@ -69,6 +70,7 @@ class Attempt:
 
 
 DEFAULT_POLICY: Final = Policy()
+DEFAULT_LIMITS: Final = ConnectionLimits()
 
 MAX_WAITING_SIGNALS: Final = 10_000
 """What may wait for a connection that is being made before senders wait as well."""
@@ -132,6 +134,7 @@ class Connections:
         policy: Policy = DEFAULT_POLICY,
         none: Atom | None = None,
         tick_time: float = NET_TICK_TIME,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
         self._local = local
         self._cookie_of = cookie_of
@@ -149,6 +152,7 @@ class Connections:
             "tick_time": tick_time,
             "setup_time": SETUP_TIME,
             "none": none,
+            "limits": limits,
         }
         self._up: dict[str, Up] = {}
         self._attempts: dict[str, Attempt] = {}

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import anyio
 from anyio.abc import TaskGroup
-from erldist_proto import LocalNode, NodeName
+from erldist_proto import ConnectionLimits, LocalNode, NodeName
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import (
     AliasSignal,
@@ -30,7 +30,7 @@ from otp_behaviors import (
 )
 
 from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_loopback
-from ergo_node._connections import DEFAULT_POLICY, Connections
+from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
@@ -81,6 +81,7 @@ class Node(RpcRuntime):
         output: prints what is written to `user`, and by processes that this node started elsewhere; standard
             output if left out.
         tick_time: seconds, as `net_ticktime`: a node that is silent for longer is taken for lost.
+        limits: what a peer may make this node hold: sizes of messages, open fragments, depths of terms.
         shutdown: seconds each process gets to stop when the node is left.
 
     Raises:
@@ -104,6 +105,7 @@ class Node(RpcRuntime):
         rpc: Registry | None = None,
         output: Write = to_stdout,
         tick_time: float = NET_TICK_TIME,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
         shutdown: float = SHUTDOWN_GRACE,
     ) -> None:
         try:
@@ -124,6 +126,7 @@ class Node(RpcRuntime):
         self._listen = [listen] if isinstance(listen, Listen) else list(listen)
         self._none = none
         self._tick_time = tick_time
+        self._limits = limits
         self._names = Names(self._name, hidden, epmd, routes or {}, resolver)
         self._connections: Connections | None = None
         self._monitors: list[NodeMonitor] = []
@@ -175,6 +178,7 @@ class Node(RpcRuntime):
             policy=self._policy,
             none=self._none,
             tick_time=self._tick_time,
+            limits=self._limits,
         )
 
     async def opened(self, tasks: TaskGroup) -> None:
