@@ -83,3 +83,23 @@ async def test_we_look_into_a_server_of_erlang(start_erl: StartErl, node: Node) 
     with pytest.raises(ExitError):
         await sys.change_code(node, echo, Atom("echo_server"), 1, [])
     assert await node.multi_call([PY, ERL], "nobody", 1, timeout=5.0) == ({}, [PY, ERL])
+
+
+async def test_tracing_switched_on_by_erlang(
+    start_erl: StartErl, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await node.start(Counter, name="counter")
+    erl = await start_erl(ERL)
+    assert await erl.eval(f"[sys:trace({COUNTER}, true), gen_server:call({COUNTER}, get)]") == [Atom("ok"), 1]
+    assert await erl.eval(f"[gen_server:cast({COUNTER}, 2), gen_server:call({COUNTER}, get)]") == [
+        Atom("ok"),
+        3,
+    ]
+    assert await erl.eval(f"[sys:no_debug({COUNTER}), gen_server:call({COUNTER}, get)]") == [Atom("ok"), 3]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" from ")[0].partition(" to ")[0] for line in lines if " state " not in line] == [
+        "*DBG* counter got call get",
+        "*DBG* counter got cast 2",
+        "*DBG* counter got call get",
+    ]
+    assert [line.partition(" sent ")[2][:1] for line in lines if " sent " in line] == ["1", "3"]
