@@ -38,5 +38,11 @@ async def test_a_node_that_allows_it_is_looked_into(epmd: Epmd) -> None:
         for arguments in ([shelf.pid, 1], [b.kernel.make_ref()], [shelf.pid, Atom("nothing")]):
             with pytest.raises(ErlangError, match="badarg"):
                 await b.erpc(a.name, "erlang", "process_info", arguments)
+        backend = Atom("observer_backend")
+        for name, arity, exported in [
+            ("procs_info", 1, True), ("procs_info", 2, False), ("__class__", 0, False), ("vsn", 0, True)
+        ]:  # fmt: skip
+            asked = [backend, Atom(name), arity]
+            assert await b.erpc(a.name, "erlang", "function_exported", asked) is exported
         with pytest.raises(ErlangError, match="badarg"):
             await b.erpc(a.name, "erlang", "system_info", [Atom("nothing")])

@@ -10,6 +10,9 @@ from otp_behaviors import GenServer, Runtime
 INTERVAL: Final = 2.0
 """Seconds from one look to the next; only what has changed is sent."""
 
+MAX_ASKED: Final = 1000
+"""What one client can ask to be told of; observer asks for two things at a time."""
+
 DELIVERY: Final = Atom("delivery")
 APP_CTRL: Final = Atom("app_ctrl")
 APP: Final = Atom("app")
@@ -33,10 +36,11 @@ class ApplicationMonitor(GenServer):
     def handle_cast(self, message: Any) -> None:
         """`{From, What, Which, On, Options}`: deliver something from now on, or no longer."""
         match message:
-            case (Pid() as sender, Atom() as what, which, True, _) if what in (APP_CTRL, APP):
-                self._asked[sender, what, which] = None
-                self._look()
-            case (Pid() as sender, Atom() as what, which, False, _):
+            case (Pid() as sender, Atom() as what, Atom() as which, True, _) if what in (APP_CTRL, APP):
+                if len(self._asked) < MAX_ASKED:
+                    self._asked[sender, what, which] = None
+                    self._look()
+            case (Pid() as sender, Atom() as what, Atom() as which, False, _):
                 self._asked.pop((sender, what, which), None)
 
     def handle_info(self, message: Any) -> None:
@@ -68,13 +72,14 @@ class ApplicationMonitor(GenServer):
         root = self._runtime_seen.application_master(str(name))
         if root is None:
             return ([], [], [], [])
-        table = self._kernel.table.by_pid
+        children: dict[Pid | None, list[Pid]] = {}
+        for pid, record in self._kernel.table.by_pid.items():
+            children.setdefault(record.parent, []).append(pid)
         members, pairs = [root], []
         for parent in members:
-            for pid, record in table.items():
-                if record.parent == parent:
-                    members.append(pid)
-                    pairs.append((self._name(parent), self._name(pid)))
+            for pid in children.get(parent, ()):
+                members.append(pid)
+                pairs.append((self._name(parent), self._name(pid)))
         return (self._name(root), [(pid, self._name(pid)) for pid in members], pairs, [])
 
     def _name(self, pid: Pid) -> Term:

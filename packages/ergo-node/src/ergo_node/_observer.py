@@ -27,6 +27,19 @@ BACKEND: Final = Atom("observer_backend")
 VSN: Final = "1.19"
 """The version of `observer_backend` whose shapes these are: the same from OTP 23 to 29."""
 
+ARITIES: Final = {
+    "etop_collect": 1,
+    "fetch_stats": 2,
+    "get_port_list": 0,
+    "get_socket_list": 0,
+    "get_table_list": 2,
+    "procs_info": 1,
+    "socket_info": 0,
+    "sys_info": 0,
+    "vsn": 0,
+}
+"""The functions of `observer_backend`: what another node names is looked up here, never among attributes."""
+
 CHUNK: Final = 10_000
 """Processes in one message of `procs_info`."""
 
@@ -146,7 +159,7 @@ class Backend:
 
     def function_exported(self, module: Term, function: Term, arity: Term) -> Term:
         """`erlang:function_exported/3`: of the backend, what observer decides by."""
-        return module == BACKEND and isinstance(function, Atom) and hasattr(self, function.name)
+        return module == BACKEND and isinstance(function, Atom) and ARITIES.get(function.name) == arity
 
     def garbage_collect(self, pid: Term = None) -> Term:
         """`erlang:garbage_collect/0,1`: Python's own collector needs no help."""
