@@ -26,7 +26,7 @@ encode = encode_parts = encode_bare = decode = decode_prefix = decode_bare = lam
 
 @pytest.fixture
 def native(tmp_path: Path) -> Path:
-    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=1))
+    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=2))
     return tmp_path
 
 
