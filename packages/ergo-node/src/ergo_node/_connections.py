@@ -95,7 +95,7 @@ class Owner(Protocol):
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""
 
-    def node_down(self, name: str, reason: str, was_up: bool) -> None:
+    def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
         """A connection is lost, or could not be made."""
 
     def closed(self, transport: Transport) -> None:
@@ -445,7 +445,7 @@ class Connections:
         if old is not None:
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.
             old.transport.close()
-            self._owner.node_down(event.name, "connection_closed", was_up=True)
+            self._owner.node_down(event.name, "connection_closed", True, old.hidden)
         up = Up(transport, event.hidden, FromWire(self._local.name, event.name))
         self._up[event.name] = up
         self._owner.node_up(event.name, event.hidden)
@@ -464,4 +464,4 @@ class Connections:
             del self._up[name]
             self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)
-            self._owner.node_down(name, event.reason, was_up=True)
+            self._owner.node_down(name, event.reason, True, up.hidden)

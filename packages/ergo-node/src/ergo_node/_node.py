@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import randbelow, randbits
 from time import monotonic
@@ -33,8 +32,9 @@ from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_lo
 from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
-from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
 from ergo_node._flow import Flow
+from ergo_node._held_up import HeldUp
 from ergo_node._io import NAME as USER
 from ergo_node._io import User, Write, to_stdout
 from ergo_node._logger_proxy import NAME as LOGGER_PROXY
@@ -42,7 +42,8 @@ from ergo_node._logger_proxy import LoggerProxy
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
 from ergo_node._network import Listener, Network, StreamNetwork
-from ergo_node._policy import Policy, retry_after
+from ergo_node._policy import Policy
+from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
 from ergo_node._rex import NAME as REX
 from ergo_node._rex import Rex
@@ -129,15 +130,15 @@ class Node(RpcRuntime):
         self._limits = limits
         self._names = Names(self._name, hidden, epmd, routes or {}, resolver)
         self._connections: Connections | None = None
-        self._monitors: list[NodeMonitor] = []
+        self._audience = Audience(self.kernel)
         self._failures: dict[str, str] = {}
         self._refused: Exception | None = None
         self._scopes: list[anyio.CancelScope] = []
         self._listeners: list[Listener] = []
         self._policy = policy
         self._flow = Flow(self.kernel)
-        self._held_up: dict[str, list[Pid]] = {}
-        self._kept: dict[str, anyio.CancelScope] = {}
+        self._held_up = HeldUp(self.kernel, self._relieved_node)
+        self._reconnects = Reconnects(self._connect, self.monitor_nodes)
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
         self.ports: list[int] = []
@@ -202,8 +203,7 @@ class Node(RpcRuntime):
             self._connections.close()
         for scope in self._scopes:
             scope.cancel()
-        for monitor in list(self._monitors):
-            monitor.close()
+        self._audience.close()
         for listener in self._listeners:
             await listener.aclose()
 
@@ -295,9 +295,7 @@ class Node(RpcRuntime):
 
         It also ends what `keep_connected` began.
         """
-        kept = self._kept.pop(node, None)
-        if kept is not None:
-            kept.cancel()
+        self._reconnects.end(node)
         assert self._connections is not None
         self.pump()  # what was sent before still goes over this connection
         return self._connections.disconnect(node)
@@ -315,23 +313,11 @@ class Node(RpcRuntime):
         self._checked(node)
         if self._tasks is None:
             raise RuntimeError(f"{self.name} has not been started: use it as `async with`")
-        if node not in self._kept:
-            scope = self._kept[node] = anyio.CancelScope()
-            self._tasks.start_soon(self._until_left, self._keep, node, scope, name=f"keep {node} connected")
-
-    async def _keep(self, node: str, scope: anyio.CancelScope) -> None:
-        assert self._connections is not None
-        failures = 0
-        with scope:
-            while True:
-                with self.monitor_nodes() as events:
-                    if await self._connections.connect(node) is None:
-                        failures = 0
-                        async for event in events:
-                            if isinstance(event, NodeDown) and event.node == node:
-                                break
-                await anyio.sleep(retry_after(failures, random.random()))
-                failures += 1
+        if node not in self._reconnects:
+            scope = self._reconnects.add(node)
+            self._tasks.start_soon(
+                self._until_left, self._reconnects.keep, node, scope, name=f"keep {node} connected"
+            )
 
     def nodes(self, kind: Kind = "visible") -> list[str]:
         """Return the connected nodes (`erlang:nodes/1`)."""
@@ -342,9 +328,22 @@ class Node(RpcRuntime):
 
     def monitor_nodes(self) -> NodeMonitor:
         """Watch nodes come and go: `async for event in node.monitor_nodes(): ...` (NodeUp, NodeDown)."""
-        monitor = NodeMonitor(self._monitors.remove)
-        self._monitors.append(monitor)
-        return monitor
+        return self._audience.monitor()
+
+    def subscribe(self, pid: Pid, *, hidden: bool = False) -> None:
+        """Send a process `{nodeup, Node}` and `{nodedown, Node}` from now on (`net_kernel:monitor_nodes/1`).
+
+        The first message of a node comes after its nodeup, its nodedown after the last.
+
+        Args:
+            pid: the process; it is told until it ends.
+            hidden: whether it is told of hidden nodes as well.
+        """
+        self._audience.subscribe(pid, hidden)
+
+    def unsubscribe(self, pid: Pid) -> bool:
+        """Tell a process of nodes no more; False if it was not told."""
+        return self._audience.unsubscribe(pid)
 
     async def _connect(self, node: str) -> NotConnected | None:
         assert self._connections is not None
@@ -423,19 +422,12 @@ class Node(RpcRuntime):
 
     def _hold_up(self, sender: Pid, node: str) -> None:
         assert self._tasks is not None
-        if sender == self._client.pid or not self.kernel.suspend(sender):
-            return
-        held = self._held_up.get(node)
-        if held is None:
-            held = self._held_up[node] = []
-            self._tasks.start_soon(self._let_go, node, name=f"servers that wait for {node}")
-        held.append(sender)
+        if sender != self._client.pid and self._held_up.add(sender, node):
+            self._tasks.start_soon(self._held_up.let_go, node, name=f"servers that wait for {node}")
 
-    async def _let_go(self, node: str) -> None:
+    async def _relieved_node(self, node: str) -> None:
         assert self._connections is not None
         await self._connections.relieved(node)
-        for pid in self._held_up.pop(node):
-            self.kernel.resume(pid)
 
     def deliver(self, signals: list[Signal], transport: Transport) -> None:
         """Take the signals of one read of a connection."""
@@ -468,16 +460,12 @@ class Node(RpcRuntime):
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""
         self._failures.pop(name, None)
-        self._tell(NodeUp(name, hidden))
+        self._audience.tell(NodeUp(name, hidden), self._client.pid)
 
-    def node_down(self, name: str, reason: str, was_up: bool) -> None:
+    def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
         """A connection is lost, or could not be made: links and monitors over it fire."""
         self._failures[name] = reason
         self.kernel.node_down(name)
-        self.pump()
         if was_up:
-            self._tell(NodeDown(name, reason))
-
-    def _tell(self, event: NodeEvent) -> None:
-        for monitor in self._monitors:
-            monitor.tell(event)
+            self._audience.tell(NodeDown(name, reason, hidden), self._client.pid)
+        self.pump()

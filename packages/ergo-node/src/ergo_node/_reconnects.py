@@ -1,0 +1,58 @@
+"""Connections that are made again whenever they are lost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from ergo_node._errors import NotConnected
+from ergo_node._events import NodeDown, NodeMonitor
+from ergo_node._policy import retry_after
+
+
+class Reconnects:
+    """The nodes that are to stay connected.
+
+    Args:
+        connect: connects to a node, returns what went wrong.
+        monitor: subscribes to nodes coming and going.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[str], Awaitable[NotConnected | None]],
+        monitor: Callable[[], NodeMonitor],
+    ) -> None:
+        self._connect = connect
+        self._monitor = monitor
+        self._kept: dict[str, anyio.CancelScope] = {}
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._kept
+
+    def add(self, node: str) -> anyio.CancelScope:
+        """Note a node; `keep` is then to be run within the scope."""
+        scope = self._kept[node] = anyio.CancelScope()
+        return scope
+
+    def end(self, node: str) -> None:
+        """Keep a node connected no longer."""
+        scope = self._kept.pop(node, None)
+        if scope is not None:
+            scope.cancel()
+
+    async def keep(self, node: str, scope: anyio.CancelScope) -> None:
+        """Connect to a node until that works, and again whenever it is lost."""
+        failures = 0
+        with scope:
+            while True:
+                with self._monitor() as events:
+                    if await self._connect(node) is None:
+                        failures = 0
+                        async for event in events:
+                            if isinstance(event, NodeDown) and event.node == node:
+                                break
+                await anyio.sleep(retry_after(failures, random.random()))
+                failures += 1
