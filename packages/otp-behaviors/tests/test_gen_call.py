@@ -16,6 +16,7 @@ from otp_behaviors import (
     AliasSignal,
     Caller,
     CallTimeout,
+    DemonitorSignal,
     DownSignal,
     ExitError,
     GenServer,
@@ -29,6 +30,7 @@ from otp_behaviors import (
     RemoteName,
     Runtime,
     ServerHandle,
+    ServerRef,
     undeliverable,
 )
 
@@ -315,13 +317,15 @@ def test_only_the_first_reply_counts(play: Play) -> None:
 # A call to another node, signal by signal
 
 
-def calling(kernel: Kernel, spawn: Spawn) -> tuple[list[Any], MonitorSignal, MessageSignal]:
+def calling(
+    kernel: Kernel, spawn: Spawn, to: ServerRef = OTHER
+) -> tuple[list[Any], MonitorSignal, MessageSignal]:
     """Have a process call OTHER; returns where its result will be, and the two signals it sent."""
     results: list[Any] = []
 
     async def ask(self: Process) -> None:
         try:
-            results.append(await self.call(OTHER, "hi"))
+            results.append(await self.call(to, "hi"))
         except Exception as error:
             results.append(error)
 
@@ -333,11 +337,25 @@ def calling(kernel: Kernel, spawn: Spawn) -> tuple[list[Any], MonitorSignal, Mes
     return results, monitor, message
 
 
-def test_a_remote_call_monitors_then_sends_one_reference_for_both(kernel: Kernel, spawn: Spawn) -> None:
-    results, monitor, message = calling(kernel, spawn)
+def test_a_call_to_a_remote_name_has_one_reference_for_both(kernel: Kernel, spawn: Spawn) -> None:
+    results, monitor, message = calling(kernel, spawn, RemoteName("echo", "b@host"))
     tag = ImproperList([ALIAS], monitor.ref)
     assert message.message == (GEN_CALL, (monitor.sender, tag), "hi")
     kernel.deliver(AliasSignal(OTHER, monitor.ref, (tag, "reply")))
+    kernel.run()
+    assert results == ["reply"]
+    assert not kernel.aliases
+    (demonitor,) = kernel.outgoing()
+    assert demonitor == DemonitorSignal(monitor.sender, monitor.to, monitor.ref)
+
+
+def test_a_call_to_a_remote_process_is_answered_at_its_alias(kernel: Kernel, spawn: Spawn) -> None:
+    results, monitor, message = calling(kernel, spawn)
+    kind, (sender, tag), request = message.message
+    assert (kind, sender, request) == (GEN_CALL, monitor.sender, "hi")
+    assert tag == ImproperList([ALIAS], tag.tail)
+    assert tag.tail != monitor.ref
+    kernel.deliver(AliasSignal(OTHER, tag.tail, (tag, "reply")))
     kernel.run()
     assert results == ["reply"]
     assert not kernel.aliases

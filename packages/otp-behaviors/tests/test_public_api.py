@@ -1,6 +1,8 @@
 import otp_behaviors
 
 PUBLIC = [
+    "CALL_TIMEOUT",
+    "DESTINATIONS",
     "KILL",
     "KILLED",
     "NOCONNECTION",

@@ -32,7 +32,15 @@ from erldist_proto import (
     simultaneous_status,
 )
 from etf_codec import Atom, EtfError
-from otp_behaviors import DemonitorSignal, DownSignal, ExitSignal, Signal, UnlinkAckSignal, UnlinkSignal
+from otp_behaviors import (
+    DESTINATIONS,
+    DemonitorSignal,
+    DownSignal,
+    ExitSignal,
+    Signal,
+    UnlinkAckSignal,
+    UnlinkSignal,
+)
 
 from ergo_node._config import NET_TICK_TIME, SETUP_TIME
 from ergo_node._errors import NotAllowed, NotConnected, failure_of
@@ -40,7 +48,7 @@ from ergo_node._names import Names
 from ergo_node._network import Network
 from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
-from ergo_node._translate import TO_WIRE, FromWire
+from ergo_node._translate import FROM_WIRE, TO_WIRE, FromWire
 from ergo_node._transport import Transport, Wiring
 
 logger: Final = logging.getLogger("ergo_node")
@@ -49,12 +57,15 @@ logger: Final = logging.getLogger("ergo_node")
 class Up:
     """A connection that is up."""
 
-    __slots__ = ("from_wire", "hidden", "transport")
+    __slots__ = ("flags", "from_wire", "hidden", "node", "send", "transport")
 
-    def __init__(self, transport: Transport, hidden: bool, from_wire: FromWire) -> None:
+    def __init__(self, transport: Transport, node: str, hidden: bool, from_wire: FromWire) -> None:
         self.transport = transport
+        self.node = node
         self.hidden = hidden
         self.from_wire = from_wire
+        self.flags = transport.connection.flags
+        self.send = transport.connection.send
 
 
 class Attempt:
@@ -155,6 +166,7 @@ class Connections:
             "limits": limits,
         }
         self._up: dict[str, Up] = {}
+        self._carried: dict[Transport, Up] = {}
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
         self._admitted: set[Transport] = set()
@@ -167,24 +179,30 @@ class Connections:
 
     # Outgoing
 
-    def route(self, signals: list[Signal], destination: Callable[[Signal], str]) -> None:
+    def route(self, signals: list[Signal]) -> None:
         """Send signals to their nodes, connecting to them if need be."""
-        touched: dict[str, Up] = {}
+        connected = self._up
+        touched: list[Up] = []
         for signal in signals:
-            node = destination(signal)
-            up = self._up.get(node)
+            node = DESTINATIONS[type(signal)](signal)
+            up = connected.get(node)
             if up is None:
                 self._send_later(node, signal)
             else:
                 self._send(up, signal)
-                touched[node] = up
-        for node, up in touched.items():
+                if up not in touched:
+                    touched.append(up)
+        for up in touched:
             transport = up.transport
             transport.flush()
             if transport.busy:
-                self.busy.add(node)
-                if transport.bytes_waiting > MAX_WAITING_BYTES:
-                    transport.give_up(f"{node} does not read: {transport.bytes_waiting} bytes wait for it")
+                self._is_busy(up)
+
+    def _is_busy(self, up: Up) -> None:
+        waiting = up.transport.bytes_waiting
+        self.busy.add(up.node)
+        if waiting > MAX_WAITING_BYTES:
+            up.transport.give_up(f"{up.node} does not read: {waiting} bytes wait for it")
 
     def _send_later(self, node: str, signal: Signal) -> None:
         """Keep a signal until there is a connection, which is made if the policy has it so."""
@@ -236,15 +254,14 @@ class Connections:
             transport.close()
 
     def _send(self, up: Up, signal: Signal) -> None:
-        connection = up.transport.connection
         try:
-            message, payload = TO_WIRE[type(signal)](signal, connection.flags)
-            connection.send(message, payload)
+            message, payload = TO_WIRE[type(signal)](signal, up.flags)
+            up.send(message, payload)
         except EtfError as error:
             if isinstance(signal, ExitSignal | DownSignal):
                 # Who links or watches must hear of the end, if not of a reason made of Python objects.
-                message, _ = TO_WIRE[type(signal)](signal, connection.flags)
-                connection.send(message, (Atom("no_external_form"), str(error).encode()))
+                message, _ = TO_WIRE[type(signal)](signal, up.flags)
+                up.send(message, (Atom("no_external_form"), str(error).encode()))
             else:
                 self._owner.refuse(signal, error)
 
@@ -376,12 +393,14 @@ class Connections:
         return None
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
-        up = self._up.get(transport.connection.peer)
+        up = self._carried.get(transport)
         signals: list[Signal] = []
         for event in events:
-            if isinstance(event, Received):
-                if up is not None and up.transport is transport:
-                    signal = up.from_wire.signal(event.message, event.payload)
+            if type(event) is Received:
+                message = event.message
+                convert = FROM_WIRE.get(type(message))
+                if up is not None and convert is not None:
+                    signal = convert(up.from_wire, message, event.payload)
                     if signal is not None:
                         signals.append(signal)
             elif isinstance(event, Connected):
@@ -443,11 +462,12 @@ class Connections:
         self._once.add(event.name)
         old = self._up.pop(event.name, None)
         if old is not None:
+            del self._carried[old.transport]
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.
             old.transport.close()
             self._owner.node_down(event.name, "connection_closed", True, old.hidden)
-        up = Up(transport, event.hidden, FromWire(self._local.name, event.name))
-        self._up[event.name] = up
+        up = Up(transport, event.name, event.hidden, FromWire(self._local.name, event.name))
+        self._up[event.name] = self._carried[transport] = up
         self._owner.node_up(event.name, event.hidden)
         attempt = self._attempts.pop(event.name, None)
         if attempt is not None:
@@ -461,7 +481,7 @@ class Connections:
         self._owner.closed(transport)
         up = self._up.get(name)
         if up is not None and up.transport is transport:
-            del self._up[name]
+            del self._up[name], self._carried[transport]
             self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)
             self._owner.node_down(name, event.reason, True, up.hidden)

@@ -18,7 +18,6 @@ from otp_behaviors import (
     ExitError,
     Kernel,
     MessageSignal,
-    NoConnection,
     RemoteName,
     ServerRef,
     Signal,
@@ -56,7 +55,6 @@ from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
 logger: Final = logging.getLogger("ergo_node")
 logger.addHandler(logging.NullHandler())
 
-CALL_TIMEOUT: Final = 5.0
 DEFAULT_EPMD: Final = Epmd()
 DEFAULT_LISTEN: Final = Listen()
 Kind = Literal["visible", "hidden", "all"]
@@ -131,7 +129,6 @@ class Node(RpcRuntime):
         self._names = Names(self._name, hidden, epmd, routes or {}, resolver)
         self._connections: Connections | None = None
         self._audience = Audience(self.kernel)
-        self._failures: dict[str, str] = {}
         self._refused: Exception | None = None
         self._scopes: list[anyio.CancelScope] = []
         self._listeners: list[Listener] = []
@@ -358,22 +355,6 @@ class Node(RpcRuntime):
 
     # Messages
 
-    async def call(self, to: ServerRef, request: Term, timeout: float | None = CALL_TIMEOUT) -> Any:
-        """Send a request to a server here or on another node, and return its reply; see `Runtime.call`.
-
-        Raises:
-            NoConnection: as there; its text says why the node cannot be reached.
-            etf_codec.EncodeError: the request has no external form.
-        """
-        try:
-            return await super().call(to, request, timeout)
-        except NoConnection as error:
-            raise self._unreachable(error, self.kernel.resolve(to).node) from None
-
-    def _unreachable(self, error: NoConnection, node: str) -> NoConnection:
-        failure = self._failures.get(node)
-        return NoConnection(error.reason, f"{error}: {failure}" if failure else str(error))
-
     async def cast(self, to: ServerRef, message: Term) -> None:
         """Send a cast to a server here or on another node; waits while that node does not read.
 
@@ -413,7 +394,7 @@ class Node(RpcRuntime):
     def route(self, signals: list[Signal]) -> None:
         """Take signals for other nodes; a server that sends to one that is busy gets no turns meanwhile."""
         assert self._connections is not None
-        self._connections.route(signals, destination)
+        self._connections.route(signals)
         busy = self._connections.busy
         if busy:
             for signal in signals:
@@ -432,10 +413,11 @@ class Node(RpcRuntime):
     def deliver(self, signals: list[Signal], transport: Transport) -> None:
         """Take the signals of one read of a connection."""
         kernel = self.kernel
+        receivers = kernel.receivers
         kernel.held = True
         try:
             for signal in signals:
-                kernel.deliver(signal)
+                receivers[type(signal)](signal)
         finally:
             kernel.held = False
         self.pump()
@@ -459,13 +441,12 @@ class Node(RpcRuntime):
 
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""
-        self._failures.pop(name, None)
+        self.kernel.node_up(name)
         self._audience.tell(NodeUp(name, hidden), self._client.pid)
 
     def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
         """A connection is lost, or could not be made: links and monitors over it fire."""
-        self._failures[name] = reason
-        self.kernel.node_down(name)
+        self.kernel.node_down(name, reason)
         if was_up:
             self._audience.tell(NodeDown(name, reason, hidden), self._client.pid)
         self.pump()

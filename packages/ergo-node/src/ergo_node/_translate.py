@@ -40,9 +40,10 @@ def _named(to: Pid | RemoteName) -> Pid | Atom:
 
 
 def _message(signal: MessageSignal, flags: DistFlags) -> Wired:
-    if isinstance(signal.to, Pid):
-        return dist.SendSender(signal.sender, signal.to), signal.message
-    return dist.RegSend(signal.sender, Atom(signal.to.name)), signal.message
+    to = signal.to
+    if type(to) is Pid:
+        return dist.SendSender(signal.sender, to), signal.message
+    return dist.RegSend(signal.sender, Atom(to.name)), signal.message
 
 
 def _alias(signal: AliasSignal, flags: DistFlags) -> Wired:

@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 from anyio.abc import ByteStream
-from erldist_proto import Closed, Connected, Connection, Event
+from erldist_proto import Closed, Connected, Connection, Event, Received
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._errors import TLS_FAILED, TlsError
@@ -171,6 +171,12 @@ class Transport(ABC):
             self._tell(events)
 
     def _tell(self, events: list[Event]) -> None:
+        # Nothing but messages stands between two messages.
+        if type(events[0]) is not Received or type(events[-1]) is not Received:
+            self._note(events)
+        self._handle(self, events)
+
+    def _note(self, events: list[Event]) -> None:
         last = events[-1]
         if isinstance(last, Closed):
             if self._tls_error is not None and last.reason == "connection_closed":
@@ -184,7 +190,6 @@ class Transport(ABC):
             self._timed()
         elif isinstance(events[0], Connected) or isinstance(last, Connected):
             self._timed()
-        self._handle(self, events)
 
 
 class StreamTransport(Transport):

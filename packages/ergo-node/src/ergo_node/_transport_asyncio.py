@@ -39,6 +39,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         self._loop = asyncio.get_running_loop()
+        # uvloop itself writes what came up in an iteration at its end, all together.
+        self._gathers = type(self._loop).__module__.partition(".")[0] == "uvloop"
         self._woken = anyio.Event()
         self._gone = anyio.Event()
         self._error: Exception | None = None
@@ -123,7 +125,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def flush(self) -> None:
         """Write the first message at once, and together those that follow in the same iteration."""
-        if not (self._receiving or self._written):
+        if self._receiving:
+            return
+        if self._gathers:
+            self._write()
+        elif not self._written:
             self._written = True
             self._loop.call_soon(self._write_rest)
             self._write()
@@ -164,7 +170,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         # While blocked it waits in the connection, where ticks see that there is something to write.
         if self._blocked or self._io.is_closing():
             return
-        for piece in joined(self._output()):
+        pieces = self._output()
+        if len(pieces) == 1:
+            self._io.write(pieces[0])
+            return
+        for piece in joined(pieces):
             self._io.write(piece)
 
 

@@ -22,11 +22,11 @@ from typing import Any, Final, Literal, Self, TypeVar
 from anyio.from_thread import start_blocking_portal
 from erldist_proto import NodeName
 from etf_codec import Atom, Pid, Reference, Term
-from otp_behaviors import Process, RemoteName, ServerHandle, ServerRef
+from otp_behaviors import CALL_TIMEOUT, Process, RemoteName, ServerHandle, ServerRef
 
 from ergo_node._config import Epmd, is_loopback
 from ergo_node._errors import BadName
-from ergo_node._node import CALL_TIMEOUT, Kind, Node
+from ergo_node._node import Kind, Node
 
 __all__ = ["RemoteName", "SyncNode", "connect"]
 

@@ -42,7 +42,7 @@ from otp_behaviors._errors import (
     Stop,
     Unhandled,
 )
-from otp_behaviors._gen_call import Caller, undeliverable
+from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel, ServerRef
@@ -62,6 +62,7 @@ from otp_behaviors._reasons import (
 from otp_behaviors._request_ids import RequestId, RequestIds, Response
 from otp_behaviors._runtime import LocalRuntime, Runtime
 from otp_behaviors._signals import (
+    DESTINATIONS,
     AliasSignal,
     DemonitorSignal,
     Down,
@@ -87,6 +88,8 @@ from otp_behaviors._timers import Timer
 __version__ = "0.1.0"
 
 __all__ = [
+    "CALL_TIMEOUT",
+    "DESTINATIONS",
     "KILL",
     "KILLED",
     "NOCONNECTION",

@@ -163,9 +163,7 @@ class Debug:
         self._functions.pop(id, None)
 
     def _system_time(self) -> float:
-        kernel = self._kernel
-        now = kernel.timers.now if kernel.shell is None else kernel.shell.now()
-        return now + kernel.time_offset
+        return self._kernel.now() + self._kernel.time_offset
 
     def _print(self, event: Event) -> None:
         self._kernel.report(DebugOutput(f"*DBG* {_shown(self.name)} {event_text(event)}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from etf_codec import ImproperList, Pid, Reference, Term
 
@@ -57,7 +57,7 @@ class Deliveries:
         self._monitors = monitors
         self._put = put
         self._exit_signal = exit_signal
-        self._receivers = {
+        self.receivers: dict[type, Callable[[Any], None]] = {
             MessageSignal: self._message_received,
             AliasSignal: self._alias_received,
             LinkSignal: links.link_received,
@@ -74,7 +74,7 @@ class Deliveries:
 
     def deliver(self, signal: Signal) -> None:
         """Take a signal that arrived from another node. Signals of a connection must come in their order."""
-        self._receivers[type(signal)](signal)  # type: ignore[operator]  # the table pairs each type with its method
+        self.receivers[type(signal)](signal)
 
     def _message_received(self, signal: MessageSignal) -> None:
         message = signal.message
@@ -88,14 +88,16 @@ class Deliveries:
                 return
             if alias is not None and self._references.is_request(alias):
                 return
-        record = self._monitors.local(signal.to)
+        to = signal.to
+        record = self._table.by_pid.get(to) if type(to) is Pid else self._monitors.local(to)
         if record is not None:
             self._put(record, message)
 
     def _alias_received(self, signal: AliasSignal) -> None:
-        target = self._references.alias_target(signal.alias)
+        alias = signal.alias
+        target = self._references.alias_target(alias)
         if target is not None:
-            target.alias_message(signal.alias, signal.message)
+            target.alias_message(alias, signal.message)
 
     def _exit_received(self, signal: ExitSignal) -> None:
         if signal.linked:

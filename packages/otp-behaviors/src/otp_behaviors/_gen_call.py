@@ -2,10 +2,12 @@
 
 A request is an alias and a monitor under one reference, as OTP makes it: the reply arrives at the alias, the
 monitor tells at once if the callee is not there, and a reply that comes too late finds no alias any more.
+Calls to a process of another node share a monitor, see `_callees`.
 """
 
 from __future__ import annotations
 
+from math import inf
 from sys import getrefcount
 from typing import Final, TypeAlias
 
@@ -13,6 +15,7 @@ from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
 from otp_behaviors._aliases import ALIAS, alias_of
 from otp_behaviors._bonds import Monitor
+from otp_behaviors._callees import Callee
 from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._kernel import Kernel, ServerRef
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
@@ -27,6 +30,7 @@ CALL: Final = Atom("call")
 NODEDOWN: Final = Atom("nodedown")
 INFINITY: Final = Atom("infinity")
 CALLING_SELF: Final = Atom("calling_self")
+ALIASED: Final = (ALIAS,)
 
 CALL_TIMEOUT: Final = 5.0
 """Seconds a call waits unless told otherwise, as `gen_server:call/2`."""
@@ -38,7 +42,7 @@ Caller: TypeAlias = tuple[Pid, Term]
 class Completion:
     """Something that will succeed or fail once, and one coroutine that waits for it."""
 
-    __slots__ = ("_error", "_kernel", "_value", "_waiter", "done")
+    __slots__ = ("_error", "_kernel", "_late", "_value", "_waiter", "done")
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -66,18 +70,31 @@ class Completion:
         return self._value
 
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
-        """Wait until done; False if `timeout` seconds passed first."""
-        kernel = self._kernel
+        """Wait until done; False if `timeout` seconds passed first.
+
+        Raises:
+            ValueError: the timeout is negative, or no number.
+        """
         self._waiter = waiter
-        timer = None if timeout is None else kernel.wake_after(timeout, waiter)
+        self._late = False
+        if timeout is not None:
+            if not 0 <= timeout < inf:
+                raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {timeout!r}")
+            self._kernel.start_timeout(self, timeout)
         try:
-            while not self.done and (timer is None or timer.active):
+            while not (self.done or self._late):
                 await waiter.wait()
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.stop()
+            if timeout is not None:
+                self._kernel.timeouts.end(self, timeout)
         return self.done
+
+    def expire(self) -> None:
+        """The time to wait is over."""
+        self._late = True
+        if self._waiter is not None:
+            self._waiter.wake()
 
     def _complete(self) -> None:
         self.done = True
@@ -88,7 +105,7 @@ class Completion:
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_callee", "_monitor", "ref", "sender")
+    __slots__ = ("_callee", "_monitor", "_watched", "ref", "sender")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -99,20 +116,24 @@ class Request(Completion):
         self.sender = sender
         self.ref = ref
         self._callee: ProcessRecord | None = None
+        self._watched: Callee | None = None
         self._monitor: Monitor | None = None
 
     def begin(self, to: ServerRef, record: ProcessRecord | None, request: Term) -> None:
         """Watch the callee, then send the request; `record` is the callee if it lives on this node."""
-        kernel, ref = self._kernel, self.ref
-        if record is None:
-            kernel.aliases[ref.ids] = self
-            target = kernel.resolve(to)
-            kernel.monitors.add(self, self.sender, target, ref)
-            if not self.done:
-                tag = ImproperList([ALIAS], ref)
-                kernel.send(self.sender, target, (GEN_CALL, (self.sender, tag), request))
+        if record is not None:
+            self.post(record, request)
             return
-        self.post(record, request)
+        kernel, sender, ref = self._kernel, self.sender, self.ref
+        kernel.aliases[ref.ids] = self
+        target = to if type(to) is Pid else kernel.resolve(to)
+        if type(target) is Pid and target.node != kernel.node:
+            self._watched = kernel.callees.enlist(self, sender, target)
+        else:
+            kernel.monitors.add(self, sender, target, ref)
+            if self.done:
+                return  # Nobody is there.
+        kernel.emit(MessageSignal(sender, target, (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)))
 
     def post(self, callee: ProcessRecord, request: Term) -> None:
         """Put the request into the mailbox of a process of this node."""
@@ -149,6 +170,8 @@ class Request(Completion):
         if self._callee is not None:
             if self._callee.callers is not None:
                 self._callee.callers.pop(self, None)
+        elif self._watched is not None:
+            self._watched.callers.pop(self, None)
         elif self._monitor is not None:
             monitor, self._monitor = self._monitor, None
             self._kernel.monitors.remove(self.sender, self.ref, monitor)
@@ -216,7 +239,9 @@ async def call(
             return answer
     try:
         if not pending.done:
-            if not await pending.wait(waiter or waiter_of(kernel), timeout):
+            if waiter is None:
+                waiter = waiter_of(kernel) if shell is None else shell.waiter()
+            if not await pending.wait(waiter, timeout):
                 raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
         elif kernel.reductions > kernel.fair_share and shell is not None:
             await shell.checkpoint()
@@ -244,7 +269,11 @@ def _post(
         pending.begin(to, record, request)
     finally:
         kernel.held = False
-    shell.pump()
+    if kernel.run_queue or kernel.effects:
+        shell.pump()
+    elif kernel.outbox:
+        # A request for another node, and nobody here has anything to do.
+        shell.route(kernel.outgoing())
 
 
 def waiter_of(kernel: Kernel) -> Waiter:
@@ -313,7 +342,7 @@ def _failure(
     if reason == NOCONNECTION:
         node = kernel.resolve(to).node
         reason = (NODEDOWN, Atom(node))
-        return NoConnection(_reason(kernel, reason, to, request, timeout), f"no connection to {node}")
+        return NoConnection(_reason(kernel, reason, to, request, timeout), kernel.no_connection(node))
     return ExitError(_reason(kernel, reason, to, request, timeout))
 
 

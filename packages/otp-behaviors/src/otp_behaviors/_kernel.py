@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher
+from otp_behaviors._callees import Callees
 from otp_behaviors._deliveries import Deliveries
 from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, crash_details, neighbours
 from otp_behaviors._errors import ExitError, NameTaken
@@ -48,6 +49,7 @@ from otp_behaviors._signals import (
     Signal,
 )
 from otp_behaviors._spawns import Spawns
+from otp_behaviors._timeouts import Expiring, Timeouts
 from otp_behaviors._timers import Timer, Timers
 
 TURN: Final = 64
@@ -55,6 +57,9 @@ TURN: Final = 64
 
 OUTBOX: Final = 64
 """Signals for other nodes after which `run` returns: who sends to a node that is busy must not run on."""
+
+MAX_FAILURES: Final = 1000
+"""Nodes of which is kept why they cannot be reached, for messages of errors."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
 
@@ -79,8 +84,8 @@ class Shell(Protocol):
     def pump(self) -> None:
         """Run the kernel and carry out what comes out, now."""
 
-    def now(self) -> float:
-        """Return the present, in seconds of a clock that never goes back."""
+    def route(self, signals: list[Signal]) -> None:
+        """Take signals for other nodes."""
 
     def waiter(self) -> Waiter:
         """Return a place where the calling task can wait."""
@@ -112,7 +117,10 @@ class Kernel:
         self.table = ProcessTable(node, creation)
         self.node = node
         self.shell: Shell | None = None
-        self.timers = Timers(now, lambda: self.timers.now if self.shell is None else self.shell.now())
+        # What returns the present; a shell with a clock puts its own here.
+        self.now: Callable[[], float] = lambda: self.timers.now
+        self.timers = Timers(now, lambda: self.now())
+        self.timeouts = Timeouts()
         self.time_offset = 0.0  # seconds from `now` to the time of day, as `erlang:time_offset/0`
         self.links = Links(self.table, self.emit, self._exit_signal)
         self.monitors = Monitors(self.table, self.emit)
@@ -120,6 +128,7 @@ class Kernel:
         self.references = References(self.table, seed)
         self.make_ref = self.references.make
         self.aliases = self.references.aliases
+        self.callees = Callees(self.monitors, self.make_ref, lambda: self.now())
         self.effects: list[Effect] = []
         self.reductions = 0
         self.fair_share = 0
@@ -134,12 +143,14 @@ class Kernel:
         # A request that left no trace and can be made again.
         self.spare_request: OpenRequest | None = None
         self.max_processes = max_processes
+        self._failures: dict[str, str] = {}
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
         deliveries = Deliveries(
             self.table, self.references, self.links, self.monitors, self.spawns, self.put, self._exit_signal
         )
         self.deliver = deliveries.deliver
+        self.receivers = deliveries.receivers
 
     def incarnate(self, creation: int) -> None:
         """Set the creation, as long as no process has been started.
@@ -243,11 +254,14 @@ class Kernel:
 
     def deadline(self) -> float | None:
         """Return when `handle_time` has to be called next, or None."""
-        return self.timers.deadline()
+        deadlines = (self.timers.deadline(), self.timeouts.deadline(), self.callees.deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_time(self, now: float) -> None:
-        """Let the timers fire that are due."""
+        """Let the timers fire that are due, and end the calls that have waited for too long."""
         self.timers.handle_time(now)
+        self.timeouts.handle_time(self.timers.now)
+        self.callees.handle_time(self.timers.now)
 
     def send_after(self, seconds: float, to: ServerRef, message: Term, sender: Pid) -> Timer:
         """Send a message later (`erlang:send_after/3`)."""
@@ -261,12 +275,17 @@ class Kernel:
 
     def start_timer(self, seconds: float, action: Callable[[], None], owner: Pid | None = None) -> Timer:
         """Run an action later, unless `owner` has ended by then."""
-        if self.shell is not None:
-            self.timers.now = max(self.timers.now, self.shell.now())
+        self.timers.now = max(self.timers.now, self.now())
         timer = self.timers.start(seconds, action, owner)
         if timer.deadline < self.alarm and self.shell is not None:
             self.shell.ready()
         return timer
+
+    def start_timeout(self, call: Expiring, seconds: float) -> None:
+        """Have a call expire later, unless `timeouts.end` comes first."""
+        deadline = self.timeouts.begin(call, seconds, self.now())
+        if deadline < self.alarm and self.shell is not None:
+            self.shell.ready()
 
     def report(self, effect: Effect) -> None:
         """Put something to be done outside into `effects`."""
@@ -335,6 +354,8 @@ class Kernel:
         record.mailbox.clear()
         if self.timers.owned:
             self.timers.owner_exited(record.pid)
+        if record.pid in self.callees:
+            self.callees.sender_exited(record.pid)
         if record.task is not None:
             self.report(Cancel(record))
         if report is not None:
@@ -408,8 +429,27 @@ class Kernel:
         elif to.node != self.node:
             self.emit(ExitSignal(sender, to, reason, False))
 
-    def node_down(self, node: str) -> None:
-        """The connection to a node is lost: its links and monitors fire with `noconnection`."""
+    def no_connection(self, node: str) -> str:
+        """Return what to tell who cannot reach a node."""
+        why = self._failures.get(node)
+        return f"no connection to {node}: {why}" if why else f"no connection to {node}"
+
+    def node_up(self, node: str) -> None:
+        """There is a connection to a node."""
+        self._failures.pop(node, None)
+
+    def node_down(self, node: str, why: str = "") -> None:
+        """The connection to a node is lost, or cannot be made: links and monitors fire with `noconnection`.
+
+        Args:
+            node: its name.
+            why: for the texts of errors.
+        """
+        self._failures.pop(node, None)
+        if why:
+            self._failures[node] = why
+            if len(self._failures) > MAX_FAILURES:
+                del self._failures[next(iter(self._failures))]
         # All is forgotten before anything fires: who ends by it must not send to the lost node, which would
         # connect to it again.
         broken, fired = self.links.take_node(node), self.monitors.take_node(node)

@@ -87,12 +87,12 @@ async def multi_call(
     kernel = asker.kernel
     pending = [(node, GenRequest(asker, GEN_CALL)) for node in dict.fromkeys(nodes)]
     _begin(kernel, [(one, RemoteName(str(name), node)) for node, one in pending], request)
-    deadline = None if timeout is None else _now(kernel) + timeout
+    deadline = None if timeout is None else kernel.now() + timeout
     replies: dict[str, Any] = {}
     bad_nodes: list[str] = []
     try:
         for node, one in pending:
-            left = None if deadline is None else max(0.0, deadline - _now(kernel))
+            left = None if deadline is None else max(0.0, deadline - kernel.now())
             if not one.done and (left == 0.0 or not await one.wait(asker.waiter(), left)):
                 bad_nodes.append(node)
                 continue
@@ -119,7 +119,7 @@ def failure(reason: Term, to: ServerRef, kernel: Kernel, call: Term) -> ExitErro
         return NoProcess((NOPROC, call), f"no process {to!r}")
     if reason == NOCONNECTION:
         node = kernel.resolve(to).node
-        return NoConnection(((NODEDOWN, Atom(node)), call), f"no connection to {node}")
+        return NoConnection(((NODEDOWN, Atom(node)), call), kernel.no_connection(node))
     return ExitError((reason, call))
 
 
@@ -156,7 +156,3 @@ def _sys_call(kernel: Kernel, to: ServerRef, request: Term, timeout: float | Non
             function, args = (command[0], [command[1]]) if type(command) is tuple else (command, [])
     limit = INFINITY if timeout is None else round(timeout * 1000)
     return (SYS, function, [server_name(kernel, to), *args, limit])
-
-
-def _now(kernel: Kernel) -> float:
-    return kernel.timers.now if kernel.shell is None else kernel.shell.now()

@@ -83,6 +83,7 @@ class Runtime(ProgramRequests):
 
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
+        self.kernel.now = monotonic
         self._waiter = future_waiters() or EventWaiter
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
@@ -361,21 +362,22 @@ class Runtime(ProgramRequests):
     def pump(self) -> None:
         """Run the kernel now and carry out what comes out of it."""
         kernel = self.kernel
-        if kernel.timers:
+        if kernel.timers.first <= monotonic():
             kernel.handle_time(monotonic())
         left = BUDGET
+        ready = kernel.run_queue
         while True:
-            spent = kernel.run(left)
+            spent = kernel.run(left) if ready else 0
             while kernel.effects:
                 effects, kernel.effects = kernel.effects, []
                 for effect in effects:
                     self._carry_out(effect)
-            if kernel.has_outgoing:
+            if kernel.outbox:
                 self.route(kernel.outgoing())
             left -= spent
-            if kernel.idle or not spent or left <= 0:
+            if not ready or not spent or left <= 0:
                 break
-        if not kernel.idle:
+        if ready:
             self.ready()
 
     def now(self) -> float:

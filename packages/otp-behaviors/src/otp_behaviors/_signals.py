@@ -6,8 +6,10 @@ of the kernel; one of these is made only for another node (`Kernel.outgoing`) or
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
 
 from etf_codec import Atom, Pid, Reference, Term
 
@@ -220,8 +222,28 @@ Signal: TypeAlias = (
 )
 
 
+DESTINATIONS: Final[dict[type, Callable[[Any], str]]] = {
+    AliasSignal: attrgetter("alias.node"),
+    SpawnSignal: attrgetter("node"),
+    **dict.fromkeys(
+        (
+            MessageSignal,
+            LinkSignal,
+            UnlinkSignal,
+            UnlinkAckSignal,
+            ExitSignal,
+            MonitorSignal,
+            DemonitorSignal,
+            DownSignal,
+            GroupLeaderSignal,
+            SpawnReplySignal,
+        ),
+        attrgetter("to.node"),
+    ),
+}
+"""For each kind of signal, what returns the name of the node it goes to."""
+
+
 def destination(signal: Signal) -> str:
     """Return the name of the node a signal goes to."""
-    if isinstance(signal, AliasSignal):
-        return signal.alias.node
-    return signal.node if isinstance(signal, SpawnSignal) else signal.to.node
+    return DESTINATIONS[type(signal)](signal)

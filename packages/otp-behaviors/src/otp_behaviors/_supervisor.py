@@ -298,7 +298,7 @@ class Supervision:
     async def _restart(self, member: Member, decision: Restart) -> None:
         supervisor = self._supervisor
         id = member.spec.id
-        restarts = add_restart(self._restarts, self._now(), supervisor.intensity, supervisor.period)
+        restarts = add_restart(self._restarts, self._kernel.now(), supervisor.intensity, supervisor.period)
         if restarts is None:
             self._report("shutdown", member.spec, member.pid, Atom("reached_max_restart_intensity"))
             self._children = self._children.remove(id)
@@ -326,10 +326,6 @@ class Supervision:
     async def _shut_down(self, reason: Term) -> None:
         await self._stop_all()
         raise ExitError(reason)
-
-    def _now(self) -> float:
-        shell = self._kernel.shell
-        return self._kernel.timers.now if shell is None else shell.now()
 
     def _spec(self, id: Term) -> Child:
         member = self._children.find(id)

@@ -73,10 +73,12 @@ class Timers:
         clock: returns the present later on; without one it is what `handle_time` was told last.
     """
 
-    __slots__ = ("_clock", "_heap", "_sequence", "_stale", "now", "owned")
+    __slots__ = ("_clock", "_heap", "_sequence", "_stale", "first", "now", "owned")
 
     def __init__(self, now: float, clock: Callable[[], float] | None = None) -> None:
         self.now = now
+        # No timer fires earlier: the shell need not look before.
+        self.first = inf
         self._clock = clock
         self._heap: list[tuple[float, int, Timer]] = []
         self._sequence = 0
@@ -99,6 +101,8 @@ class Timers:
         timer = Timer(self, self.now + seconds, action)
         self._sequence += 1
         heappush(self._heap, (timer.deadline, self._sequence, timer))
+        if timer.deadline < self.first:
+            self.first = timer.deadline
         if owner is not None:
             self._own(owner, timer)
         return timer
@@ -137,6 +141,7 @@ class Timers:
                 fired += 1
             else:
                 self._stale -= 1
+        self.first = self._heap[0][0] if self._heap else inf
         return fired
 
     def cancelled(self) -> None:

@@ -23,7 +23,7 @@ def tables(kernel: Kernel) -> dict[str, object]:
         "processes": set(kernel.table.by_pid),
         "names": set(kernel.table.by_name),
         "aliases": len(kernel.aliases),
-        "timers": len(kernel.timers),
+        "timers": len(kernel.timers) + len(kernel.timeouts),
         "callers": sum(len(record.callers or ()) for record in records),
         "monitors": sum(len(record.monitors or ()) for record in records),
         "monitored by": sum(len(record.monitored_by or ()) for record in records),

@@ -49,6 +49,7 @@ class SimulatedKernel(Kernel):
     def __init__(self, node: SimulatedNode, creation: int, world: World) -> None:
         super().__init__(node.name, creation, now=world.now, seed=world.chance.bits())
         self.shell = node
+        self.now = node.now
         self._world = world
 
     def spawn(
@@ -273,6 +274,10 @@ class SimulatedNode:
 
     def pump(self) -> None:
         """Nothing to do: the simulation runs the kernel."""
+
+    def route(self, signals: list[Signal]) -> None:
+        """Put them back: the simulation takes them."""
+        self.kernel.outbox[:0] = signals
 
     def now(self) -> float:
         """Return the virtual time."""
