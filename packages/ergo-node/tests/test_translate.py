@@ -2,7 +2,7 @@
 
 import erldist_proto as dist
 import pytest
-from ergo_node._translate import FLAGS, FROM_WIRE, TO_WIRE, FromWire, NotSupported
+from ergo_node._translate import FLAGS, FROM_WIRE, TO_WIRE, FromWire, NotSupported, to_wire
 from erldist_proto import ControlMessage, DistFlags
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import (
@@ -113,13 +113,13 @@ def test_from_wire(message: ControlMessage, payload: Term, signal: Signal | None
 
 @pytest.mark.parametrize(("signal", "flags", "message", "payload"), SENT)
 def test_to_wire(signal: Signal, flags: DistFlags, message: ControlMessage, payload: Term) -> None:
-    assert TO_WIRE[type(signal)](signal, flags) == (message, payload)
+    assert to_wire(flags)[type(signal)](signal) == (message, payload)
 
 
 @pytest.mark.parametrize(("signal", "flags"), [row[:2] for row in SENT])
 def test_what_is_sent_arrives(signal: Signal, flags: DistFlags) -> None:
     """The two tables are inverse, but for the alias's owner, who does not travel."""
-    arrived = FromWire(US, PEER).signal(*TO_WIRE[type(signal)](signal, flags))
+    arrived = FromWire(US, PEER).signal(*to_wire(flags)[type(signal)](signal))
     if isinstance(signal, AliasSignal):
         assert isinstance(arrived, AliasSignal | MessageSignal)
         assert (arrived.sender, arrived.message) == (signal.sender, signal.message)
@@ -134,7 +134,7 @@ def test_every_row_is_tested() -> None:
 
 def test_a_peer_without_spawn_requests() -> None:
     with pytest.raises(NotSupported, match="us@host takes no spawn requests"):
-        TO_WIRE[SpawnSignal](SpawnSignal(A, US, REF, A, MFA, [], []), FLAGS & ~DistFlags.SPAWN)
+        to_wire(FLAGS & ~DistFlags.SPAWN)[SpawnSignal](SpawnSignal(A, US, REF, A, MFA, [], []))
 
 
 def test_all_that_erldist_proto_can_do_is_offered() -> None:

@@ -48,7 +48,7 @@ from ergo_node._names import Names
 from ergo_node._network import Network
 from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
-from ergo_node._translate import FROM_WIRE, TO_WIRE, FromWire
+from ergo_node._translate import FROM_WIRE, FromWire, to_wire
 from ergo_node._transport import Transport, Wiring
 
 logger: Final = logging.getLogger("ergo_node")
@@ -57,14 +57,14 @@ logger: Final = logging.getLogger("ergo_node")
 class Up:
     """A connection that is up."""
 
-    __slots__ = ("flags", "from_wire", "hidden", "node", "send", "transport")
+    __slots__ = ("from_wire", "hidden", "node", "send", "transport", "writers")
 
     def __init__(self, transport: Transport, node: str, hidden: bool, from_wire: FromWire) -> None:
         self.transport = transport
         self.node = node
         self.hidden = hidden
         self.from_wire = from_wire
-        self.flags = transport.connection.flags
+        self.writers = to_wire(transport.connection.flags)
         self.send = transport.connection.send
 
 
@@ -195,7 +195,7 @@ class Connections:
         for up in touched:
             transport = up.transport
             transport.flush()
-            if transport.busy:
+            if transport.blocked and transport.busy:
                 self._is_busy(up)
 
     def _is_busy(self, up: Up) -> None:
@@ -255,12 +255,12 @@ class Connections:
 
     def _send(self, up: Up, signal: Signal) -> None:
         try:
-            message, payload = TO_WIRE[type(signal)](signal, up.flags)
+            message, payload = up.writers[type(signal)](signal)
             up.send(message, payload)
         except EtfError as error:
             if isinstance(signal, ExitSignal | DownSignal):
                 # Who links or watches must hear of the end, if not of a reason made of Python objects.
-                message, _ = TO_WIRE[type(signal)](signal, up.flags)
+                message, _ = up.writers[type(signal)](signal)
                 up.send(message, (Atom("no_external_form"), str(error).encode()))
             else:
                 self._owner.refuse(signal, error)

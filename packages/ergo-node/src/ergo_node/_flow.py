@@ -35,21 +35,19 @@ class Flow:
         self._kernel = kernel
         self._backlog: list[Transport] = []
         self._full: dict[Transport, tuple[Sequence[object], int]] = {}
-        self._unseen: dict[Transport, int] = {}
 
     def delivered(self, transport: Transport, signals: list[Signal]) -> None:
         """Signals of a read were delivered and the kernel has run: see whether that was enough."""
         if not signals or transport.closed is not None:
             return
-        if not self._kernel.idle and transport not in self._backlog:
+        if self._kernel.run_queue and transport not in self._backlog:
             self._backlog.append(transport)
             transport.pause_reading()
         transport.messages_read += len(signals)
-        unseen = self._unseen.get(transport, 0) + len(signals)
-        if unseen >= SAMPLE:
-            unseen = 0
+        transport.unseen += len(signals)
+        if transport.unseen >= SAMPLE:
+            transport.unseen = 0
             self._look(transport, signals)
-        self._unseen[transport] = unseen
 
     def ran(self) -> None:
         """The kernel has run: connections go on whose messages have been handled."""
@@ -66,7 +64,6 @@ class Flow:
     def forget(self, transport: Transport) -> None:
         """The connection is over."""
         self._full.pop(transport, None)
-        self._unseen.pop(transport, None)
         if transport in self._backlog:
             self._backlog.remove(transport)
 
@@ -88,7 +85,7 @@ class Flow:
 
     def _trickle(self, transport: Transport) -> None:
         if transport in self._full:
-            self._unseen[transport] = SAMPLE  # the next read is looked at whatever its length
+            transport.unseen = SAMPLE  # the next read is looked at whatever its length
             self._resume(transport)
 
     def _resume(self, transport: Transport) -> None:

@@ -6,7 +6,7 @@ Two tables, one for each direction. The choice among older and newer forms of a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import erldist_proto as dist
 from erldist_proto import ControlMessage, DistFlags
@@ -39,50 +39,68 @@ def _named(to: Pid | RemoteName) -> Pid | Atom:
     return to if isinstance(to, Pid) else Atom(to.name)
 
 
-def _message(signal: MessageSignal, flags: DistFlags) -> Wired:
+def _message(signal: MessageSignal) -> Wired:
     to = signal.to
     if type(to) is Pid:
         return dist.SendSender(signal.sender, to), signal.message
     return dist.RegSend(signal.sender, Atom(to.name)), signal.message
 
 
-def _alias(signal: AliasSignal, flags: DistFlags) -> Wired:
-    if DistFlags.ALIAS in flags or DistFlags.ALTACT_SIG in flags or signal.owner is None:
-        return dist.AliasSend(signal.sender, signal.alias), signal.message
+def _alias(signal: AliasSignal) -> Wired:
+    return dist.AliasSend(signal.sender, signal.alias), signal.message
+
+
+def _alias_unknown(signal: AliasSignal) -> Wired:
+    if signal.owner is None:
+        return _alias(signal)
     return dist.SendSender(signal.sender, signal.owner), signal.message
 
 
-def _exit(signal: ExitSignal, flags: DistFlags) -> Wired:
+def _exit(signal: ExitSignal) -> Wired:
     kind = dist.PayloadExit if signal.linked else dist.PayloadExit2
     return kind(signal.sender, signal.to), signal.reason
 
 
-def _spawn(signal: SpawnSignal, flags: DistFlags) -> Wired:
-    if DistFlags.SPAWN not in flags:
-        raise NotSupported(f"{signal.node} takes no spawn requests")
+def _spawn_unknown(signal: SpawnSignal) -> Wired:
+    raise NotSupported(f"{signal.node} takes no spawn requests")
+
+
+def _spawn(signal: SpawnSignal) -> Wired:
     request = dist.SpawnRequest(signal.ref, signal.sender, signal.group_leader, signal.mfa, signal.options)
     return request, signal.args
 
 
-def _spawn_reply(signal: SpawnReplySignal, flags: DistFlags) -> Wired:
+def _spawn_reply(signal: SpawnReplySignal) -> Wired:
     reply_flags = signal.linked | signal.monitored << 1
     return dist.SpawnReply(signal.ref, signal.to, reply_flags, signal.result), None
 
 
-TO_WIRE: Final[dict[type[Signal], Callable[[Any, DistFlags], Wired]]] = {
+Writers: TypeAlias = dict[type[Signal], Callable[[Any], Wired]]
+
+TO_WIRE: Final[Writers] = {
     MessageSignal: _message,
     AliasSignal: _alias,
-    LinkSignal: lambda s, _: (dist.Link(s.sender, s.to), None),
-    UnlinkSignal: lambda s, _: (dist.UnlinkId(s.id, s.sender, s.to), None),
-    UnlinkAckSignal: lambda s, _: (dist.UnlinkIdAck(s.id, s.sender, s.to), None),
+    LinkSignal: lambda s: (dist.Link(s.sender, s.to), None),
+    UnlinkSignal: lambda s: (dist.UnlinkId(s.id, s.sender, s.to), None),
+    UnlinkAckSignal: lambda s: (dist.UnlinkIdAck(s.id, s.sender, s.to), None),
     ExitSignal: _exit,
-    MonitorSignal: lambda s, _: (dist.MonitorP(s.sender, _named(s.to), s.ref), None),
-    DemonitorSignal: lambda s, _: (dist.DemonitorP(s.sender, _named(s.to), s.ref), None),
-    DownSignal: lambda s, _: (dist.PayloadMonitorPExit(_named(s.sender), s.to, s.ref), s.reason),
-    GroupLeaderSignal: lambda s, _: (dist.GroupLeader(s.leader, s.to), None),
+    MonitorSignal: lambda s: (dist.MonitorP(s.sender, _named(s.to), s.ref), None),
+    DemonitorSignal: lambda s: (dist.DemonitorP(s.sender, _named(s.to), s.ref), None),
+    DownSignal: lambda s: (dist.PayloadMonitorPExit(_named(s.sender), s.to, s.ref), s.reason),
+    GroupLeaderSignal: lambda s: (dist.GroupLeader(s.leader, s.to), None),
     SpawnSignal: _spawn,
     SpawnReplySignal: _spawn_reply,
 }
+
+
+def to_wire(flags: DistFlags) -> Writers:
+    """Return what writes each kind of signal to a peer with these flags."""
+    writers = dict(TO_WIRE)
+    if not flags & (DistFlags.ALIAS | DistFlags.ALTACT_SIG):
+        writers[AliasSignal] = _alias_unknown
+    if DistFlags.SPAWN not in flags:
+        writers[SpawnSignal] = _spawn_unknown
+    return writers
 
 
 class FromWire:

@@ -59,8 +59,12 @@ class Transport(ABC):
         self._tls_error: TlsError | None = None
         self._lost: str | None = None
         self._relieved: anyio.Event | None = None
+        # Whether what is sent may have to wait for the system to take it; see `busy`.
+        self.blocked = True
         self.bytes_read = 0
         self.messages_read = 0
+        # Of these, the ones that came since the mailboxes they went to were looked at.
+        self.unseen = 0
 
     @abstractmethod
     async def run(self) -> None:
@@ -166,15 +170,16 @@ class Transport(ABC):
         self._report()
 
     def _report(self) -> None:
-        # More than once: the answer to an event may let packets be read that waited for it.
-        while events := self.connection.events():
-            self._tell(events)
-
-    def _tell(self, events: list[Event]) -> None:
-        # Nothing but messages stands between two messages.
-        if type(events[0]) is not Received or type(events[-1]) is not Received:
+        events = self.connection.events()
+        while events:
+            # Nothing but messages and ticks stands between two messages.
+            if type(events[0]) is Received and type(events[-1]) is Received:
+                self._handle(self, events)
+                return
             self._note(events)
-        self._handle(self, events)
+            self._handle(self, events)
+            # The answer to an event may let packets be read that waited for it.
+            events = self.connection.events()
 
     def _note(self, events: list[Event]) -> None:
         last = events[-1]

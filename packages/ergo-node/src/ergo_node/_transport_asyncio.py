@@ -47,7 +47,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         # One of asyncio's or of uvloop's transports, which have no class in common.
         self._io: Any = None
         self._receiving = False
-        self._blocked = False
+        self.blocked = False
         self._written = False
         self._paused = False
 
@@ -70,7 +70,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self._woken.set()
         finally:
             self._receiving = False
-        self._write()
+        if self.connection.bytes_pending or self.tls is not None:
+            self._write()
 
     def eof_received(self) -> bool:
         """The peer has ended its side: what is left is written, then the socket is closed."""
@@ -85,11 +86,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read, or slowly."""
-        self._blocked = True
+        self.blocked = True
 
     def resume_writing(self) -> None:
         """The peer reads again."""
-        self._blocked = False
+        self.blocked = False
         self._write()
         self._relieve()
 
@@ -110,7 +111,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
                     connection.handle_time(monotonic())
                     self._report()
                     self._write()
-            self._blocked = False
+            self.blocked = False
             self._write()
             self._io.close()
             with anyio.move_on_after(SHUTDOWN_GRACE):
@@ -137,7 +138,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether so much waits to be written that senders should wait, as for OTP's busy port."""
-        return self._blocked and super().busy
+        return self.blocked and super().busy
 
     @property
     def bytes_waiting(self) -> int:
@@ -168,7 +169,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def _write(self) -> None:
         # While blocked it waits in the connection, where ticks see that there is something to write.
-        if self._blocked or self._io.is_closing():
+        if self.blocked or self._io.is_closing():
             return
         pieces = self._output()
         if len(pieces) == 1:

@@ -45,7 +45,7 @@ from otp_behaviors._errors import (
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import LocalProcess, Process, Startable
 from otp_behaviors._process_info import process_info
 from otp_behaviors._reasons import (
@@ -61,6 +61,7 @@ from otp_behaviors._reasons import (
 )
 from otp_behaviors._request_ids import RequestId, RequestIds, Response
 from otp_behaviors._runtime import LocalRuntime, Runtime
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import (
     DESTINATIONS,
     AliasSignal,

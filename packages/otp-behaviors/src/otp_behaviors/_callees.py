@@ -56,7 +56,7 @@ class Callees:
         now: returns the present.
     """
 
-    __slots__ = ("_make_ref", "_monitors", "_now", "_of_sender", "_sweep_at")
+    __slots__ = ("_last", "_make_ref", "_monitors", "_now", "_of_sender", "_sweep_at")
 
     def __init__(
         self, monitors: Monitors, make_ref: Callable[[], Reference], now: Callable[[], float]
@@ -66,6 +66,8 @@ class Callees:
         self._now = now
         self._of_sender: dict[Pid, dict[Pid, Callee]] = {}
         self._sweep_at: float | None = None
+        # The one that was called last, which is likely to be called again.
+        self._last: Callee | None = None
 
     def __len__(self) -> int:
         """How many callees are watched."""
@@ -76,10 +78,9 @@ class Callees:
 
     def enlist(self, caller: Awaiting, sender: Pid, pid: Pid) -> Callee:
         """Note a call that a process makes, and watch the callee if that is not done yet."""
-        callees = self._of_sender.get(sender)
-        callee = None if callees is None else callees.get(pid)
-        if callee is None:
-            callee = self._watch(sender, pid)
+        callee = self._last
+        if callee is None or callee.pid is not pid or callee.sender is not sender:
+            callee = self._last = self._found(sender, pid)
         callee.callers[caller] = None
         callee.used = True
         return callee
@@ -91,6 +92,7 @@ class Callees:
 
     def forget(self, callee: Callee) -> None:
         """The watch of a callee is over."""
+        self._last = None
         callees = self._of_sender[callee.sender]
         del callees[callee.pid]
         if not callees:
@@ -111,6 +113,10 @@ class Callees:
                 # A call that is under way counts as use.
                 callee.used = bool(callee.callers)
         self._sweep_at = now + KEEP if self._of_sender else None
+
+    def _found(self, sender: Pid, pid: Pid) -> Callee:
+        callee = self._of_sender.get(sender, {}).get(pid)
+        return self._watch(sender, pid) if callee is None else callee
 
     def _watch(self, sender: Pid, pid: Pid) -> Callee:
         ref = self._make_ref()

@@ -17,10 +17,11 @@ from otp_behaviors._aliases import ALIAS, alias_of
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._callees import Callee
 from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT, from_exception
 from otp_behaviors._references import ALONE
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import AliasSignal, MessageSignal, RemoteName, Signal
 
 GEN_CALL: Final = Atom("$gen_call")
@@ -80,7 +81,10 @@ class Completion:
         if timeout is not None:
             if not 0 <= timeout < inf:
                 raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {timeout!r}")
-            self._kernel.start_timeout(self, timeout)
+            kernel = self._kernel
+            deadline = kernel.timeouts.begin(self, timeout, kernel.now())
+            if deadline < kernel.alarm and kernel.shell is not None:
+                kernel.shell.ready()
         try:
             while not (self.done or self._late):
                 await waiter.wait()
@@ -215,7 +219,10 @@ async def call(
         NoConnection: the callee's node is unreachable, or was lost meanwhile.
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
-    record = kernel.table.by_pid.get(to) if type(to) is Pid else kernel.find(to)
+    if type(to) is Pid:
+        record = kernel.table.by_pid.get(to) if to.node == kernel.node else None
+    else:
+        record = kernel.find(to)
     shell = kernel.shell
     pending = kernel.spare_request
     if type(pending) is Request:

@@ -176,7 +176,9 @@ class ServerProcess(LocalProcess):
         if work is not None:
             kernel.await_(self, work)
         else:
-            self._rest()
+            self.status = IDLE
+            if mailbox:
+                kernel.schedule(self)
         return spent + 1
 
     def serve(self, pending: OpenRequest, request: Term) -> Term:

@@ -9,9 +9,10 @@ from etf_codec import Pid, Reference, Term
 
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._gen_call import CALL_TIMEOUT, Completion
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import Waiter
 from otp_behaviors._reasons import NORMAL
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Down
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from math import inf
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 
 from etf_codec import Atom, Pid, Reference, Term
 
@@ -40,6 +40,7 @@ from otp_behaviors._process_table import (
 )
 from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, from_exception, is_clean
 from otp_behaviors._references import References
+from otp_behaviors._shell import ServerRef, Shell
 from otp_behaviors._signals import (
     AliasSignal,
     Exit,
@@ -49,7 +50,7 @@ from otp_behaviors._signals import (
     Signal,
 )
 from otp_behaviors._spawns import Spawns
-from otp_behaviors._timeouts import Expiring, Timeouts
+from otp_behaviors._timeouts import Timeouts
 from otp_behaviors._timers import Timer, Timers
 
 TURN: Final = 64
@@ -62,36 +63,6 @@ MAX_FAILURES: Final = 1000
 """Nodes of which is kept why they cannot be reached, for messages of errors."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
-
-ServerRef: TypeAlias = "Pid | str | Atom | RemoteName | HasPid"
-"""Where a message can go: a pid, a registered name, a name on a node, or a handle."""
-
-
-class HasPid(Protocol):
-    """A handle of a process."""
-
-    @property
-    def pid(self) -> Pid:
-        """The process."""
-
-
-class Shell(Protocol):
-    """What the kernel asks of the program around it."""
-
-    def ready(self) -> None:
-        """There is something to run, deliver or wait for: call `pump` soon."""
-
-    def pump(self) -> None:
-        """Run the kernel and carry out what comes out, now."""
-
-    def route(self, signals: list[Signal]) -> None:
-        """Take signals for other nodes."""
-
-    def waiter(self) -> Waiter:
-        """Return a place where the calling task can wait."""
-
-    async def checkpoint(self) -> None:
-        """Let other tasks run, if the caller has had its share of the thread."""
 
 
 class Kernel:
@@ -281,12 +252,6 @@ class Kernel:
             self.shell.ready()
         return timer
 
-    def start_timeout(self, call: Expiring, seconds: float) -> None:
-        """Have a call expire later, unless `timeouts.end` comes first."""
-        deadline = self.timeouts.begin(call, seconds, self.now())
-        if deadline < self.alarm and self.shell is not None:
-            self.shell.ready()
-
     def report(self, effect: Effect) -> None:
         """Put something to be done outside into `effects`."""
         self.effects.append(effect)
@@ -419,7 +384,13 @@ class Kernel:
             record.mailbox = deque()
         record.mailbox.append(message)
         if record.status is IDLE:
-            record.wake()
+            if record.waiting is not None:
+                record.waiting.wake()
+            else:
+                record.status = READY
+                self.run_queue.append(record)
+                if not self.held and self.shell is not None:
+                    self.shell.ready()
 
     def send_exit(self, sender: Pid, to: Pid, reason: Term) -> None:
         """Send an exit signal (`erlang:exit/2`)."""

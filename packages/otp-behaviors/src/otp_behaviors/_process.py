@@ -14,11 +14,12 @@ from otp_behaviors._aliases import monitor_gone
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._errors import NO_REPLY, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
-from otp_behaviors._kernel import Kernel, ServerRef, Shell
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_info import Inspector
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, OpenRequest, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOPROC, NORMAL, from_exception
 from otp_behaviors._requester import Requester
+from otp_behaviors._shell import ServerRef, Shell
 from otp_behaviors._signals import Down
 from otp_behaviors._spawning import spawn_remote
 from otp_behaviors._timers import Timer
@@ -378,13 +379,6 @@ class LocalProcess(ProcessRecord):
         """Take a call; see `ProcessRecord.serve`."""
         pending.post(self, request)
         return NO_REPLY
-
-    def wake(self) -> None:
-        """A message came while this process was idle."""
-        if self.waiting is not None:
-            self.waiting.wake()
-        else:
-            self.kernel.schedule(self)
 
     def waiter(self) -> Waiter:
         """Return a place where the coroutine of this process can wait."""

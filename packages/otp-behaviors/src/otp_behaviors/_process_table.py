@@ -214,10 +214,6 @@ class ProcessRecord(ABC):
         """
 
     @abstractmethod
-    def wake(self) -> None:
-        """An idle process got a message: have it run."""
-
-    @abstractmethod
     def returned(self, value: Term) -> None:
         """The coroutine of this process has returned."""
 

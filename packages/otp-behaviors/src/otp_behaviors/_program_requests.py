@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._gen_call import CALL_TIMEOUT
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import Waiter
 from otp_behaviors._requests import Asker, abcast, multi_call, system_call
+from otp_behaviors._shell import ServerRef
 
 
 class Client(Protocol):

@@ -10,11 +10,12 @@ from etf_codec import Atom, ImproperList, Pid, Reference, Term
 from otp_behaviors._aliases import ALIAS, MonitorAlias
 from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, GEN_CALL
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT
 from otp_behaviors._request_ids import RequestId, RequestIds, Response, answered, reply_in
 from otp_behaviors._requests import Asker, abcast, multi_call, system_call
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Down
 
 

@@ -13,9 +13,10 @@ from etf_codec import Atom, ImproperList, Pid, Term
 from otp_behaviors._aliases import ALIAS
 from otp_behaviors._errors import CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._gen_call import GEN_CALL, INFINITY, NODEDOWN, Request
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import RemoteName
 
 SYSTEM: Final = Atom("system")

@@ -19,19 +19,19 @@ import anyio.abc
 import anyio.lowlevel
 from etf_codec import Atom, Pid, Reference, Term
 
-from otp_behaviors._application import START_TYPES, Application, ApplicationMaster, StartType, start_order
+from otp_behaviors._application_controller import ApplicationController, Running
 from otp_behaviors._client import ClientProcess
 from otp_behaviors._effects import Await, Cancel, Effect
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
 from otp_behaviors._handle import ServerHandle, Watch
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._log import log, logger
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._program_requests import ProgramRequests
-from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, is_clean
-from otp_behaviors._reports import shown
+from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors._task import EventWaiter, ProcessTask
@@ -54,7 +54,7 @@ SHUTDOWN_GRACE: Final = 5.0
 """Seconds a process started from outside has to stop when the runtime ends, as a worker's `shutdown`."""
 
 
-class Runtime(ProgramRequests):
+class Runtime(ProgramRequests, ApplicationController):
     """Processes in an anyio program. Use it as `async with`; leaving it has ended every process.
 
     Args:
@@ -79,7 +79,7 @@ class Runtime(ProgramRequests):
         self._client = ClientProcess(self.kernel)
         self._threads = Threads()
         self._starting = anyio.Lock()  # one start at a time, as OTP's application_controller
-        self._applications: dict[str, tuple[Application, Pid, Watch]] = {}
+        self._applications: Running = {}
 
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
@@ -213,85 +213,6 @@ class Runtime(ProgramRequests):
     def _ask_to_end(self, to: ServerRef, reason: Term) -> None:
         client = self._client.pid
         self.kernel.send(client, to, (SYSTEM, (client, self.kernel.make_ref()), (TERMINATE, reason)))
-
-    # Applications
-
-    async def start_application(self, application: Application, type: StartType = "temporary") -> None:
-        """Start an application, and before it those it depends on that do not run yet.
-
-        Args:
-            application: what to start; nothing happens if it runs.
-            type: what its end means: `permanent` stops the runtime, `transient` stops it unless the reason
-                is normal, `temporary` (and every dependency) is only reported.
-
-        Raises:
-            ExitError: it did not start. ValueError: the dependencies form a circle.
-        """
-        if type not in START_TYPES:
-            raise ValueError(f"an application starts as one of {START_TYPES}, not {type!r}")
-        order = start_order(application)
-        async with self._starting:
-            for needed in order:
-                if needed.name not in self._applications:
-                    await self._start_one(needed, type if needed is application else "temporary")
-
-    async def stop_application(self, name: str) -> None:
-        """Stop an application: its tree, children in reverse order. It takes nothing else down.
-
-        Raises:
-            NoProcess: no such application runs.
-        """
-        entry = self._applications.pop(name, None)
-        if entry is None:
-            raise NoProcess(NOPROC, f"application {name!r} is not running")
-        await self.stop(entry[1], SHUTDOWN)
-
-    def which_applications(self) -> list[Application]:
-        """Return the applications that run, the last started first."""
-        return [application for application, *_ in reversed(self._applications.values())]
-
-    def application_master(self, name: str) -> Pid | None:
-        """Return the topmost process of an application (`application_controller:get_master/1`)."""
-        entry = self._applications.get(name)
-        return None if entry is None else entry[1]
-
-    async def run(self, application: Application) -> None:
-        """Start an application and wait for its end.
-
-        Raises:
-            ExitError: it ended with another reason than `normal` or `shutdown`.
-        """
-        await self.start_application(application)
-        entry = self._applications.get(application.name)
-        if entry is not None:
-            # A Watch is for one task, so this is a second one; too late if the application ended at once.
-            _, pid, watch = entry
-            down = await (watch if watch.done else self.monitor(pid))
-            if not is_clean(down.reason):
-                raise ExitError(down.reason, f"application {application.name} ended: {shown(down.reason)}")
-
-    async def _start_one(self, application: Application, type: StartType) -> None:
-        master = ApplicationMaster(self.kernel, application)
-        master.type = type
-        master.ack = started = Completion(self.kernel)
-        pid = self.kernel.spawn(master, parent=self._client)
-        # Watched from its first moment: one that ends at once would otherwise seem to end with `noproc`.
-        watch = self.monitor(pid)
-        await self._started(master, started)
-        self._applications[application.name] = (application, pid, watch)
-        assert self._tasks is not None
-        self._tasks.start_soon(self._watch_application, application, watch, type)
-
-    async def _watch_application(self, application: Application, watch: Watch, type: StartType) -> None:
-        down = await watch
-        entry = self._applications.get(application.name)
-        if entry is None or entry[2] is not watch:
-            return
-        del self._applications[application.name]
-        fatal = type == "permanent" or (type == "transient" and down.reason != NORMAL)
-        if fatal and not self._closing:
-            text = f"{type} application {application.name} ended: {shown(down.reason)}"
-            raise ExitError((Atom("application_terminated"), down.reason), text)
 
     # Messages
 

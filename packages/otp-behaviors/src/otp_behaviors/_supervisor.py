@@ -26,7 +26,7 @@ from otp_behaviors._children import (
 from otp_behaviors._effects import ChildStarted, SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore
 from otp_behaviors._gen_call import GEN_CALL, Completion
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._reasons import SHUTDOWN, is_clean
 from otp_behaviors._restart import (
@@ -42,6 +42,7 @@ from otp_behaviors._restart import (
     ends_supervisor,
     restart_of,
 )
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._shutdown import end_children, ended_badly, ended_well
 from otp_behaviors._signals import Exit
 from otp_behaviors._supervisor_system import SupervisorSystem

@@ -20,7 +20,7 @@ from etf_codec import Atom, Term
 
 from otp_behaviors._debug import DebugFunction
 from otp_behaviors._errors import ExitError
-from otp_behaviors._kernel import ServerRef
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._system import CHANGE_CODE, ERROR, GET, OK, PRINT, RESUME, SUSPEND, TERMINATE
 
 TIMEOUT: Final = 5.0

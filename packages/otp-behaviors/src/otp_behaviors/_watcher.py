@@ -19,7 +19,8 @@ from otp_behaviors._aliases import (
     put_first,
 )
 from otp_behaviors._bonds import LocalWatcher, Monitor
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import DOWN
 
 

@@ -10,10 +10,11 @@ from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors._effects import Await, Cancel
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
 from otp_behaviors._gen_call import CALL_TIMEOUT, Completion
-from otp_behaviors._kernel import Kernel, ServerRef
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import FunctionProcess, Process, Startable, own_name
 from otp_behaviors._process_table import EXITED, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOPROC, NORMAL
+from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Down, Signal
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors.testing._chance import Chance
