@@ -164,7 +164,8 @@ class Peer:
 
     def flush(self) -> None:
         self._stream.settimeout(DEADLINE)
-        self._stream.sendall(b"".join(self.connection.data_to_send()))
+        while buffers := self.connection.data_to_send():
+            self._stream.sendall(b"".join(buffers))
         self._stream.settimeout(0.1)
 
     def _read(self) -> None:

@@ -198,12 +198,15 @@ impl<'py> Writer<'_, 'py> {
     /// What Python writes, or a value of a subclass as what it counts as.
     fn rare(&mut self, item: &Bound<'py, PyAny>) -> Opened<'py> {
         let py = self.py;
-        if self.is_a(item, &self.shared.fun) && self.wires.is_none() {
+        if self.is_a(item, &self.shared.fun) && self.in_full() {
             let wire = item.getattr(intern!(py, "wire"))?;
             return self.append(&wire).map(|()| None);
         }
         let writers = self.shared.writers.bind(py);
         if let Ok(write) = writers.get_item(item.get_type()) {
+            if self.referred.is_some() {
+                return Err(Stop::Rerun); // Python's writers want to refer in their own way
+            }
             let wire = write.call1((item, self.writing()?, self.wires))?;
             return self.append(&wire).map(|()| None);
         }

@@ -23,18 +23,18 @@ type Any<'py> = Bound<'py, PyAny>;
 
 /// The options of a call as they were given; `None` is an option left out.
 #[derive(Clone, Copy)]
-struct Options<'a, 'py> {
-    binaries: Option<&'a Any<'py>>,
-    none: Option<&'a Any<'py>>,
-    atoms: Option<&'a Any<'py>>,
-    copy_binaries: Option<&'a Any<'py>>,
-    limits: Option<&'a Any<'py>>,
+pub struct Options<'a, 'py> {
+    pub binaries: Option<&'a Any<'py>>,
+    pub none: Option<&'a Any<'py>>,
+    pub atoms: Option<&'a Any<'py>>,
+    pub copy_binaries: Option<&'a Any<'py>>,
+    pub limits: Option<&'a Any<'py>>,
 }
 
 impl<'py> Options<'_, 'py> {
     /// The bounds, if they are not the default ones; it stops if native code does not have these options.
     #[inline]
-    fn own_bounds(&mut self, shared: &Shared, py: Python<'py>) -> Outcome<Option<Bounds>> {
+    pub fn own_bounds(&mut self, shared: &Shared, py: Python<'py>) -> Outcome<Option<Bounds>> {
         let bytes = match self.binaries {
             Some(binaries) => binaries.eq(intern!(py, "bytes"))?,
             None => true,
@@ -49,7 +49,7 @@ impl<'py> Options<'_, 'py> {
     }
 
     /// The same options for the Python codec.
-    fn keywords(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub fn keywords(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let keywords = PyDict::new(py);
         let given = [
             ("binaries", self.binaries),

@@ -4,7 +4,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyTuple};
 
 use crate::bounds::Bounds;
-use crate::output::Output;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
 use crate::tags;
@@ -14,6 +13,9 @@ type Any<'py> = Bound<'py, PyAny>;
 
 /// The external form of a term that is worth a shorter way: larger ones take their time anyway.
 const SHORT_BYTES: usize = 256;
+
+/// Room for the atoms of most messages.
+const FEW_ATOMS: usize = 16;
 
 /// The options of a call as they were given; `None` is an option left out.
 #[derive(Clone, Copy)]
@@ -72,7 +74,7 @@ fn written<'a, 'py>(
     wires: Option<&'a Any<'py>>,
     py: Python<'py>,
     write: impl FnOnce(&mut Writer<'_, 'py>) -> Outcome<()>,
-    finish: impl FnOnce(&Output<'py>) -> PyResult<Any<'py>>,
+    finish: impl FnOnce(&Writer<'_, 'py>) -> PyResult<Any<'py>>,
 ) -> Outcome<Any<'py>> {
     if !options.are_native(shared) {
         return Err(Stop::Rerun);
@@ -85,7 +87,7 @@ fn written<'a, 'py>(
     if writer.out.len() > writer.bounds.bytes {
         return Err(Stop::Rerun);
     }
-    Ok(finish(&writer.out)?)
+    Ok(finish(&writer)?)
 }
 
 /// A small integer or binary: to set up what larger terms need would take longer than to write it.
@@ -131,7 +133,7 @@ pub fn encode<'a, 'py>(
     if let Some(short) = options.are_left_out().then(|| short(term)).flatten() {
         return Ok(short);
     }
-    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |out| out.joined(py));
+    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |writer| writer.out.joined(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode", (term,), Some(&options.keywords(py)?))
     })
@@ -153,7 +155,7 @@ pub fn encode_parts<'a, 'py>(
     let py = term.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed, deterministic, none, legacy_identifiers, limits };
-    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |out| out.parts(py));
+    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |writer| writer.out.parts(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode_parts", (term,), Some(&options.keywords(py)?))
     })
@@ -173,17 +175,47 @@ pub fn encode_bare<'a, 'py>(
     let py = terms.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed: None, deterministic: None, none, legacy_identifiers, limits };
-    // An iterator gives its terms once only, and Python may want them after native code.
-    let terms = match terms.cast_exact::<PyTuple>() {
-        Ok(terms) => terms.clone(),
-        Err(_) => {
-            terms.try_iter()?.collect::<PyResult<Vec<_>>>().and_then(|terms| PyTuple::new(py, terms))?
-        }
-    };
+    let terms = in_tuple(terms)?;
     let write = |writer: &mut Writer<'_, 'py>| terms.iter().try_for_each(|term| writer.write(&term));
-    let written = written(shared, &options, atom_refs, py, write, |out| out.parts(py));
+    let written = written(shared, &options, atom_refs, py, write, |writer| writer.out.parts(py));
     or_python(written, || {
         let keywords = options.keywords(py)?;
         shared.encoder.bind(py).call_method("encode_bare", (&terms, atom_refs), Some(&keywords))
+    })
+}
+
+/// An iterator gives its terms once only, and Python may want them after native code.
+fn in_tuple<'py>(terms: &Any<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    match terms.cast_exact::<PyTuple>() {
+        Ok(terms) => Ok(terms.clone()),
+        Err(_) => PyTuple::new(terms.py(), terms.try_iter()?.collect::<PyResult<Vec<_>>>()?),
+    }
+}
+
+/// Write terms as `encode_bare` does, with a reference for each atom: what a distribution header lists.
+#[pyfunction]
+#[pyo3(signature = (terms, *, none=None, legacy_identifiers=None, limits=None))]
+#[pyo3(text_signature = "(terms, *, none=None, legacy_identifiers=False, limits=Limits())")]
+pub fn encode_referring<'a, 'py>(
+    terms: &'a Any<'py>,
+    none: Option<&'a Any<'py>>,
+    legacy_identifiers: Option<&'a Any<'py>>,
+    limits: Option<&'a Any<'py>>,
+) -> PyResult<Any<'py>> {
+    let py = terms.py();
+    let shared = Shared::get(py)?;
+    let options = Options { compressed: None, deterministic: None, none, legacy_identifiers, limits };
+    let terms = in_tuple(terms)?;
+    let write = |writer: &mut Writer<'_, 'py>| {
+        writer.referred = Some(Vec::with_capacity(FEW_ATOMS));
+        terms.iter().try_for_each(|term| writer.write(&term))
+    };
+    let finish = |writer: &Writer<'_, 'py>| {
+        let atoms = PyTuple::new(py, writer.referred.as_deref().unwrap_or_default())?;
+        Ok((atoms, writer.out.parts(py)?).into_pyobject(py)?.into_any())
+    };
+    or_python(written(shared, &options, None, py, write, finish), || {
+        let keywords = options.keywords(py)?;
+        shared.encoder.bind(py).call_method("encode_referring", (&terms,), Some(&keywords))
     })
 }

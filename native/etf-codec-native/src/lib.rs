@@ -13,6 +13,7 @@ mod encode;
 mod known;
 mod leaves;
 mod output;
+mod packets;
 mod reader;
 mod scalars;
 mod shared;
@@ -21,7 +22,7 @@ mod tags;
 mod writer;
 
 /// `etf_codec._backend.SEAM_VERSION`, whose classes and tables this was written for.
-const SEAM_VERSION: u32 = 2;
+const SEAM_VERSION: u32 = 3;
 
 #[pymodule]
 fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -31,9 +32,11 @@ fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(decode::decode, module)?,
         wrap_pyfunction!(decode::decode_prefix, module)?,
         wrap_pyfunction!(decode::decode_bare, module)?,
+        wrap_pyfunction!(packets::decode_packets, module)?,
         wrap_pyfunction!(encode::encode, module)?,
         wrap_pyfunction!(encode::encode_parts, module)?,
         wrap_pyfunction!(encode::encode_bare, module)?,
+        wrap_pyfunction!(encode::encode_referring, module)?,
     ] {
         // Where users import them from, which is what tracebacks and pickles should name.
         function.setattr("__module__", "etf_codec")?;

@@ -14,6 +14,9 @@ use crate::writer::Writer;
 /// OTP 24+ accepts five words.
 const MAX_REFERENCE_WORDS: usize = 5;
 
+/// As many as a distribution header lists.
+const MAX_REFERRED: usize = 255;
+
 /// The id, serial and creation of NEW_PID_EXT, 32 bits each.
 const PID_FIELDS_BYTES: usize = 12;
 
@@ -114,6 +117,19 @@ impl<'py> Writer<'_, 'py> {
         if let Some(wires) = self.wires {
             return self.append(&wires.get_item(atom)?);
         }
+        if let Some(referred) = &mut self.referred {
+            let known = referred.iter().position(|other| other.is(atom));
+            let index = known.unwrap_or(referred.len());
+            if let Ok(index) = u8::try_from(index)
+                && usize::from(index) < MAX_REFERRED
+            {
+                if known.is_none() {
+                    referred.push(atom.clone());
+                }
+                self.out.tagged(tags::ATOM_CACHE_REF, [index]);
+                return Ok(());
+            }
+        }
         if let Some((_, wire)) = self.known.known().wires.get(&atom.as_ptr().addr()) {
             self.out.bytes.extend_from_slice(wire);
             return Ok(());
@@ -132,8 +148,9 @@ impl<'py> Writer<'_, 'py> {
     fn node(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
         let name = item.getattr(intern!(self.py, "node"))?;
         let address = name.as_ptr().addr();
+        let in_full = self.in_full();
         let atom = match self.known.known().nodes.get(&address) {
-            Some((_, node)) if self.wires.is_none() => {
+            Some((_, node)) if in_full => {
                 self.out.bytes.extend_from_slice(&node.wire);
                 return Ok(());
             }
@@ -156,9 +173,10 @@ impl<'py> Writer<'_, 'py> {
 
     /// Written in full it is one look-up; a node that its channel's cache has stands before the same fields.
     fn pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        let in_full = self.in_full();
         let known = self.known.known().wires.get(&item.as_ptr().addr());
         let fields = match known {
-            Some((_, wire)) if self.wires.is_none() => {
+            Some((_, wire)) if in_full => {
                 self.out.bytes.extend_from_slice(wire);
                 return Ok(());
             }

@@ -34,6 +34,8 @@ pub struct Writer<'a, 'py> {
     pub limits: Option<&'a Bound<'py, PyAny>>,
     pub none: Option<&'a Bound<'py, PyAny>>,
     pub wires: Option<&'a Bound<'py, PyAny>>,
+    /// The atoms written as references, in their order, if they are.
+    pub referred: Option<Vec<Bound<'py, PyAny>>>,
     pub out: Output<'py>,
     pub known: Lease,
     pub budget: usize,
@@ -50,7 +52,13 @@ impl<'a, 'py> Writer<'a, 'py> {
         wires: Option<&'a Bound<'py, PyAny>>,
     ) -> Self {
         let (out, known) = (Output::new(), Lease::new());
-        Writer { py, shared, bounds, limits, none, wires, out, known, budget: 0 }
+        Writer { py, shared, bounds, limits, none, wires, referred: None, out, known, budget: 0 }
+    }
+
+    /// Whether atoms are written with their text, those in identifiers included.
+    #[inline]
+    pub fn in_full(&self) -> bool {
+        self.wires.is_none() && self.referred.is_none()
     }
 
     /// Write a term after what is there.

@@ -26,6 +26,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 REFS = (Atom("ok"), Atom("true"), Atom("shop@db"), Atom("é"))
+OPENINGS: dict[int, dict[bytes, tuple[str, Any]]] = {
+    3: {b"abc": ("first", REFS), b"xyz": ("second", ())},
+    1: {b"q": ("third", [Atom("ok")])},
+}
 TIGHT = Limits(max_depth=3, max_bytes=60, max_elements=9, max_bigint_bytes=6, max_tuple_arity=300)
 
 DECODE_OPTIONS: list[dict[str, Any]] = [
@@ -83,11 +87,34 @@ def assert_same_decode(data: bytes, **options: Any) -> None:
     assert outcome(lambda: native.decode_bare(data, 1, **bare)) == expected
 
 
+def assert_same_referring(term: Term, **options: Any) -> None:
+    if options.keys() <= {"none", "limits", "legacy_identifiers"}:
+        for terms in ((term,), iter([Atom("ok"), term])):
+            given = tuple(terms)
+            expected = outcome(lambda given=given: referring(_encoder, given, options))
+            assert outcome(lambda given=given: referring(native, given, options)) == expected
+
+
+def referring(codec: Any, terms: tuple[Term, ...], options: dict[str, Any]) -> tuple[Any, bytes]:
+    atoms, parts = codec.encode_referring(terms, **options)
+    return list(atoms), b"".join(parts)
+
+
+def assert_same_run(data: bytes, **options: Any) -> None:
+    """The native codec may leave a rare term to its caller; what it reads of a run is the same."""
+    options["max_packet_bytes"] = options.pop("longest", 1000)
+    expected, end = _decoder.decode_packets(data, 2, OPENINGS, **options)
+    found, reached = native.decode_packets(data, 2, OPENINGS, **options)
+    assert shown(found) == shown(expected[: len(found)])
+    assert reached == end or len(found) < len(expected)
+
+
 def joined(parts: list[bytes | memoryview]) -> bytes:
     return b"".join(parts)
 
 
 def assert_same_encode(term: Term, **options: Any) -> None:
+    assert_same_referring(term, **options)
     for name in ("encode", "encode_parts"):
         python, rust = getattr(_encoder, name), getattr(native, name)
         finish = joined if name == "encode_parts" else bytes
@@ -237,3 +264,45 @@ def test_an_interruption_is_no_answer() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         native.encode_bare((Atom("a"),), Interrupted())
+
+
+PACKET_BODIES = st.one_of(
+    terms().map(lambda term: b"".join(_encoder.encode_bare((term,), None))),
+    st.sampled_from([b"R\0", b"R\3", b"h\2R\0a\1", b"P", b"", b"a\1a\1"]),
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([b"abc", b"xyz", b"q", b"ab", b"zzz"]), PACKET_BODIES), max_size=8),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(1, 255)), max_size=2),
+    st.sampled_from([{}, {"none": Atom("ok")}, {"limits": TIGHT}, {"longest": 30}]),
+    st.binary(max_size=9),
+)
+def test_runs_of_packets_are_alike(
+    packets: list[tuple[bytes, bytes]], flips: list[tuple[int, int]], options: dict[str, Any], rest: bytes
+) -> None:
+    data = bytearray(b"??")
+    for opening, body in packets:
+        data += (len(opening) + len(body)).to_bytes(4) + opening + body
+    data += rest
+    for place, mask in flips:
+        if place < len(data):
+            data[place] ^= mask
+    assert_same_run(bytes(data), **options)
+
+
+def test_a_run_goes_on_while_its_openings_are_known() -> None:
+    bodies = [b"abch\2R\0a\1", b"qR\0", b"xyza\7", b"abcR\1", b"new"]
+    data = b"??" + b"".join(len(body).to_bytes(4) + body for body in bodies)
+    found, end = native.decode_packets(data, 2, OPENINGS, max_packet_bytes=100)
+    assert found == [("first", (Atom("ok"), 1)), ("third", Atom("ok")), ("second", 7), ("first", True)]
+    assert end == len(data) - 7
+    assert native.decode_packets(data, 2, OPENINGS, max_packet_bytes=7) == ([], 2)
+
+
+@pytest.mark.parametrize("count", [254, 255, 256, 600])
+def test_references_end_at_255_alike(count: int) -> None:
+    names = [Atom(f"a{number}") for number in range(count)]
+    assert_same_referring([names, names, Pid("a5@host", 1, 2, 3)])
+    atoms, _ = native.encode_referring((names,))
+    assert atoms == tuple(names[:255])

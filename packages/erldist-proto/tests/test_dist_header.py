@@ -1,20 +1,11 @@
 import pytest
-from erldist_proto import RemoteProtocolError, Send
-from erldist_proto._dist_header import (
-    CONTROL_BYTES,
-    CONTROLS_SIZE,
-    MAX_REFS,
-    MEMO_SIZE,
-    SLOTS,
-    Header,
-    IncomingAtoms,
-    InlineAtoms,
-    MessageRefs,
-    OutgoingAtoms,
-)
-from etf_codec import Atom, Pid
+from erldist_proto import RemoteProtocolError
+from erldist_proto._dist_header import MEMO_SIZE, SLOTS, IncomingAtoms, InlineAtoms, OutgoingAtoms
+from etf_codec import Atom
 from hypothesis import given
 from hypothesis import strategies as st
+
+MAX_REFS = 255
 
 
 def atoms(*names: str) -> tuple[Atom, ...]:
@@ -22,8 +13,7 @@ def atoms(*names: str) -> tuple[Atom, ...]:
 
 
 def read(into: IncomingAtoms, data: bytes, offset: int) -> tuple[tuple[Atom, ...], int]:
-    header, end = into.read(data, offset)
-    return header.atoms, end
+    return into.read(data, offset)
 
 
 def test_the_header_of_a_real_node() -> None:
@@ -142,14 +132,6 @@ def test_any_bytes_are_a_header_or_the_peers_fault(data: bytes) -> None:
     assert len(refs) == data[0]
 
 
-def test_the_256th_atom_of_a_message_goes_inline() -> None:
-    refs = MessageRefs()
-    written = [refs[Atom(str(number))] for number in range(260)]
-    assert written[:MAX_REFS] == [bytes((82, index)) for index in range(MAX_REFS)]
-    assert written[MAX_REFS:] == [Atom(str(number)).wire for number in range(MAX_REFS, 260)]
-    assert refs[Atom("0")] == b"R\0"
-
-
 def test_inline_atoms_are_remembered_within_bounds() -> None:
     inline = InlineAtoms()
     assert inline[Atom("ok")] == b"w\2ok"
@@ -157,25 +139,3 @@ def test_inline_atoms_are_remembered_within_bounds() -> None:
     for number in range(3 * SLOTS):
         inline[Atom(str(number))]
     assert len(inline) <= SLOTS
-
-
-def test_a_known_control_message_is_recalled() -> None:
-    header = Header(())
-    one, two = Send(Pid("a@b", 1, 0, 1)), Send(Pid("a@b", 2, 0, 1))
-    assert header.recall(b"xxone", 2) is None
-    header.remember(b"xxone", 2, 5, one)
-    header.remember(b"two", 0, 3, two)
-    assert header.recall(memoryview(b"xonerest"), 1) == (one, 3)
-    assert header.recall(b"two", 0) == (two, 3)
-    assert header.recall(b"tw", 0) is None
-    assert header.recall(b"new", 0) is None
-
-
-def test_control_messages_are_remembered_within_bounds() -> None:
-    header = Header(())
-    for number in range(3 * CONTROLS_SIZE):
-        header.remember(number.to_bytes(4), 0, 4, Send(Pid("a@b", number, 0, 1)))
-    assert len(header._known) <= CONTROLS_SIZE
-    large = bytes(CONTROL_BYTES + 1)
-    header.remember(large, 0, len(large), Send(Pid("a@b", 1, 0, 1)))
-    assert large not in header._known

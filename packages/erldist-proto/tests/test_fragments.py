@@ -1,6 +1,5 @@
 import pytest
 from erldist_proto import ConnectionLimits, RemoteProtocolError, Send
-from erldist_proto._dist_header import Header
 from erldist_proto._fragments import FRAGMENT_BYTES, PART_OVERHEAD_BYTES, Fragments, Sequence, cut
 from etf_codec import Pid
 from hypothesis import given
@@ -10,7 +9,7 @@ MESSAGE = Send(Pid("bob@host", 1, 0, 1))
 
 
 def sequence(left: int, opened_at: float = 0.0) -> Sequence:
-    return Sequence(MESSAGE, Header(()), left, opened_at)
+    return Sequence(MESSAGE, (), left, opened_at)
 
 
 def test_parts_come_together_in_order() -> None:

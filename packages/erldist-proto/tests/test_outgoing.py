@@ -5,6 +5,7 @@ from erldist_proto import (
     DEFAULT_FLAGS,
     MANDATORY_FLAGS,
     ConnectionLimits,
+    ControlMessage,
     DistFlags,
     Exit,
     Link,
@@ -43,6 +44,14 @@ def packets(buffers: Sequence[bytes | memoryview]) -> list[bytes]:
     return found
 
 
+def sent(out: Outgoing, message: ControlMessage, payload: Term) -> list[bytes | memoryview]:
+    """All buffers of a message, its turns included."""
+    buffers = out.send(message, payload)
+    while out.turns.held_bytes:
+        buffers += out.turns.take()
+    return buffers
+
+
 def outgoing(flags: DistFlags = DEFAULT_FLAGS, limits: ConnectionLimits | None = None) -> Outgoing:
     return Outgoing(flags, limits or ConnectionLimits(), None)
 
@@ -60,7 +69,7 @@ def test_what_is_sent_arrives(flags: DistFlags, payloads: list[Term]) -> None:
     out = outgoing(flags)
     into = Incoming("alice@host", flags, ConnectionLimits(), None)
     for payload in payloads:
-        arrived = [into.receive(packet) for packet in packets(out.send(RegSend(ALICE, ECHO), payload))]
+        arrived = [into.receive(packet) for packet in packets(sent(out, RegSend(ALICE, ECHO), payload))]
         # A peer without BIG_CREATION sees two bits of it, and 1 has no more.
         assert arrived[-1] == Received(RegSend(ALICE, ECHO), payload)
         assert not any(arrived[:-1])
@@ -69,13 +78,13 @@ def test_what_is_sent_arrives(flags: DistFlags, payloads: list[Term]) -> None:
 @each_form
 def test_a_message_without_payload(flags: DistFlags) -> None:
     into = Incoming("alice@host", flags, ConnectionLimits(), None)
-    (packet,) = packets(outgoing(flags).send(Link(ALICE, BOB), None))
+    (packet,) = packets(sent(outgoing(flags), Link(ALICE, BOB), None))
     assert into.receive(packet) == Received(Link(ALICE, BOB), None)
 
 
 def test_a_small_message_is_one_buffer_and_its_atoms_are_sent_once() -> None:
     out = outgoing()
-    first, second = (out.send(RegSend(ALICE, ECHO), (ECHO, 1)) for _ in range(2))
+    first, second = (sent(out, RegSend(ALICE, ECHO), (ECHO, 1)) for _ in range(2))
     assert len(first) == len(second) == 1
     assert b"echo" in bytes(first[0])
     assert b"echo" not in bytes(second[0])
@@ -85,7 +94,7 @@ def test_a_small_message_is_one_buffer_and_its_atoms_are_sent_once() -> None:
 @each_form
 def test_a_large_binary_is_not_copied(flags: DistFlags) -> None:
     payload = bytes(10 * FRAGMENT_BYTES)
-    buffers = outgoing(flags).send(RegSend(ALICE, ECHO), payload)
+    buffers = sent(outgoing(flags), RegSend(ALICE, ECHO), payload)
     own = [buffer for buffer in buffers if isinstance(buffer, memoryview) and buffer.obj is payload]
     whole = [buffer for buffer in buffers if buffer is payload]
     assert sum(map(len, own)) + sum(map(len, whole)) == len(payload)
@@ -94,8 +103,8 @@ def test_a_large_binary_is_not_copied(flags: DistFlags) -> None:
 @pytest.mark.parametrize("beyond", [-1, 0, 1, FRAGMENT_BYTES])
 def test_messages_around_the_size_of_a_fragment(beyond: int) -> None:
     out = outgoing(DistFlags.FRAGMENTS)
-    overhead = sum(map(len, out.send(RegSend(ALICE, ECHO), b""))) - 4 - 3
-    found = packets(out.send(RegSend(ALICE, ECHO), bytes(FRAGMENT_BYTES - overhead + beyond)))
+    overhead = sum(map(len, sent(out, RegSend(ALICE, ECHO), b""))) - 4 - 3
+    found = packets(sent(out, RegSend(ALICE, ECHO), bytes(FRAGMENT_BYTES - overhead + beyond)))
     assert len(found) == (1 if beyond <= 0 else 2)
     assert found[0][:2] == (b"\x83D" if beyond <= 0 else b"\x83E")
     assert all(len(packet) <= FRAGMENT_BYTES + 2 + 16 + 1 for packet in found)
@@ -104,13 +113,13 @@ def test_messages_around_the_size_of_a_fragment(beyond: int) -> None:
 def test_a_payload_less_message_is_never_fragmented() -> None:
     big = Pid("alice@host", 1, 0, 1)
     out = outgoing()
-    (packet,) = packets(out.send(Exit(big, BOB, bytes(3 * FRAGMENT_BYTES)), None))
+    (packet,) = packets(sent(out, Exit(big, BOB, bytes(3 * FRAGMENT_BYTES)), None))
     assert packet[:2] == b"\x83D"
 
 
 def test_numbers_of_fragmented_messages_do_not_repeat() -> None:
     out = outgoing()
-    numbers = [packets(out.send(RegSend(ALICE, ECHO), bytes(FRAGMENT_BYTES)))[0][2:10] for _ in range(3)]
+    numbers = [packets(sent(out, RegSend(ALICE, ECHO), bytes(FRAGMENT_BYTES)))[0][2:10] for _ in range(3)]
     assert len(set(numbers)) == 3
 
 
@@ -118,19 +127,19 @@ def test_numbers_of_fragmented_messages_do_not_repeat() -> None:
 def test_an_error_leaves_no_trace(flags: DistFlags) -> None:
     out, untouched = outgoing(flags), outgoing(flags)
     with pytest.raises(EncodeError):
-        out.send(RegSend(ALICE, ECHO), (Atom("new"), object()))
+        sent(out, RegSend(ALICE, ECHO), (Atom("new"), object()))
     with pytest.raises(EncodeError):
-        out.send(RegSend(ALICE, ECHO), None)
+        sent(out, RegSend(ALICE, ECHO), None)
     with pytest.raises(LocalProtocolError, match="Link has no payload"):
-        out.send(Link(ALICE, BOB), 1)
+        sent(out, Link(ALICE, BOB), 1)
     message = RegSend(ALICE, ECHO)
-    assert out.send(message, 1) == untouched.send(message, 1)
+    assert sent(out, message, 1) == untouched.send(message, 1)
 
 
 def test_a_message_beyond_the_limit_is_our_fault() -> None:
     out = outgoing(limits=ConnectionLimits(max_message_bytes=1000))
     with pytest.raises(LocalProtocolError, match="max_message_bytes is 1000"):
-        out.send(RegSend(ALICE, ECHO), bytes(1000))
+        sent(out, RegSend(ALICE, ECHO), bytes(1000))
 
 
 def test_more_than_255_atoms() -> None:
@@ -138,17 +147,17 @@ def test_more_than_255_atoms() -> None:
     out = outgoing()
     into = Incoming("alice@host", DEFAULT_FLAGS, ConnectionLimits(), None)
     for _ in range(2):
-        (packet,) = packets(out.send(RegSend(ALICE, ECHO), atoms))
+        (packet,) = packets(sent(out, RegSend(ALICE, ECHO), atoms))
         assert packet[2] == 255
         assert into.receive(packet) == Received(RegSend(ALICE, ECHO), atoms)
 
 
 def test_identifiers_for_otp_22_have_the_old_form() -> None:
     big = Pid("alice@host", 85, 0, 7)
-    (packet,) = packets(outgoing(MANDATORY_FLAGS).send(SendSender(big, BOB), 1))
+    (packet,) = packets(sent(outgoing(MANDATORY_FLAGS), SendSender(big, BOB), 1))
     received = Incoming("alice@host", MANDATORY_FLAGS, ConnectionLimits(), None).receive(packet)
     assert received is not None
-    (packet,) = packets(outgoing(MANDATORY_FLAGS).send(Link(big, BOB), None))
+    (packet,) = packets(sent(outgoing(MANDATORY_FLAGS), Link(big, BOB), None))
     assert b"g" in packet  # PID_EXT
     received = Incoming("alice@host", MANDATORY_FLAGS, ConnectionLimits(), None).receive(packet)
     assert received == Received(Link(Pid("alice@host", 85, 0, 3), BOB), None)

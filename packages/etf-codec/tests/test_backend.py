@@ -20,13 +20,13 @@ def run(code: str, *paths: Path, **environment: str) -> subprocess.CompletedProc
 
 NATIVE = """
 SEAM_VERSION = {version}
-encode = encode_parts = encode_bare = decode = decode_prefix = decode_bare = lambda *_: "native"
+encode = encode_parts = encode_bare = encode_referring = decode = decode_prefix = decode_bare = decode_packets = lambda *_: "native"
 """
 
 
 @pytest.fixture
 def native(tmp_path: Path) -> Path:
-    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=2))
+    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=3))
     return tmp_path
 
 

@@ -17,6 +17,7 @@ from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
 from erldist_proto._outgoing import Outgoing
 from erldist_proto._ticker import Ticker
+from erldist_proto._turns import HANDOUT_BYTES
 
 TICKED: Final = Ticked()
 DEFAULT_LIMITS: Final = ConnectionLimits()
@@ -35,7 +36,8 @@ class Connection:
         for event in connection.events():          # events out
             ...
         connection.send(RegSend(me, name), term)   # commands in
-        stream.writelines(connection.data_to_send())  # bytes out
+        while buffers := connection.data_to_send():
+            stream.writelines(buffers)             # bytes out
 
     Time is yours: call `handle_time(now)` no later than `deadline()`. Handle the events of a read before you
     write what it produced. After the event `Closed`, write the rest and close the socket.
@@ -199,8 +201,8 @@ class Connection:
 
     @property
     def bytes_pending(self) -> int:
-        """How much the next `data_to_send` will return."""
-        return self._pending
+        """How much `data_to_send` has still to return; 0 exactly when that is nothing."""
+        return self._pending + (self._outgoing.turns.held_bytes if self._outgoing is not None else 0)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes from the peer, split in any way. Never raises for them: see `Closed.error`."""
@@ -256,9 +258,17 @@ class Connection:
             self._ticker.written = True
 
     def data_to_send(self) -> list[Buffer]:
-        """What to write, in order; empty when there is nothing. Large payloads are the caller's own bytes."""
+        """What to write next, in order; empty when there is nothing. Large payloads are the caller's own bytes.
+
+        While large messages are under way, it is some fragments of them at a time: write them, then ask
+        again, until there is nothing. So what others send meanwhile is not held up. After `Closed`, it is all
+        there is.
+        """
         out, self._out = self._out, []
         self._pending = 0
+        if self._outgoing is not None and self._ticker is not None and self._outgoing.turns.held_bytes:
+            out += self._outgoing.turns.take(None if self._state is State.CLOSED else HANDOUT_BYTES)
+            self._ticker.written = True
         return out
 
     def deadline(self) -> float | None:
@@ -278,7 +288,7 @@ class Connection:
         if self._ticker is None or self._incoming is None:
             self._check_setup(now)
             return
-        tick, gone = self._ticker.check(now, pending=bool(self._out))
+        tick, gone = self._ticker.check(now, pending=self.bytes_pending > 0)
         if gone:
             self._close("net_tick_timeout", f"nothing from {self.peer} for {self._tick_time:g} seconds")
             return
@@ -328,11 +338,14 @@ class Connection:
     def _read_messages(self, incoming: Incoming) -> None:
         receive = incoming.receive
         report = self._events.append
-        for packet in self._framing.packets():
+        framing = self._framing
+        self._events += incoming.repeated(framing)
+        for packet in framing.packets():
             if packet:
                 received = receive(packet)
                 if received is not None:
                     report(received)
+                    self._events += incoming.repeated(framing)
             else:
                 report(TICKED)
 

@@ -9,12 +9,15 @@ from operator import attrgetter, itemgetter
 from types import UnionType
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform, get_args, get_origin
 
-from etf_codec import Atom, Term
+from etf_codec import Atom, Pid, Term
 
 from erldist_proto._errors import LocalProtocolError, RemoteProtocolError
 from erldist_proto._record import record
 
 UNUSED: Final = Atom("")
+
+SENDERS: Final = ("from_pid", "from_proc")
+"""What the fields are called that name the sending process."""
 
 Shape = tuple[type | tuple[type, ...], ...]
 
@@ -31,10 +34,18 @@ class ControlMessage:
     owned: ClassVar[str] = ""
     """The field that, where it holds a pid, must hold one of the sending node, or the connection closes."""
 
+    sender: ClassVar[str]
+    """The field that names the sending process, where there is one; it is a pid or, sometimes, a name."""
+
     arity: ClassVar[int]
     shape: ClassVar[Shape]
     to_tuple: ClassVar["attrgetter[tuple[Term, ...]]"]
     to_fields: ClassVar["itemgetter[Any]"]
+
+    def sent_by(self) -> Pid | None:
+        """The process it is from, as far as the message tells."""
+        sender = getattr(self, self.sender, None) if self.sender else None
+        return sender if isinstance(sender, Pid) else None
 
     def to_term(self) -> tuple[Term, ...]:
         """The tuple as it goes on the wire."""
@@ -80,6 +91,8 @@ def control_message(cls: type[M]) -> type[M]:
     """
     elements = get_annotations(cls)
     made = record(cls)
+    if not hasattr(made, "sender"):
+        made.sender = next((name for name in SENDERS if name in elements), "")
     made.arity = 1 + len(elements)
     made.shape = (int, *(object if name == "unused" else _types(kind) for name, kind in elements.items()))
     made.to_tuple = attrgetter("op", *elements)

@@ -299,9 +299,13 @@ class SpawnRequestTt(ControlMessage):
 
 @control_message
 class SpawnReply(ControlMessage):
-    """`{31, ReqId, To, Flags, Result}`: flag 1 linked, 2 monitored by ReqId; Result is a pid or an error."""
+    """`{31, ReqId, To, Flags, Result}`: flag 1 linked, 2 monitored by ReqId; Result is a pid or an error.
+
+    It is a signal of the new process, of which the requester must hear nothing else before.
+    """
 
     op = 31
+    sender = "result"
     ref: Reference
     to_pid: Pid
     flags: int
@@ -313,6 +317,7 @@ class SpawnReplyTt(ControlMessage):
     """`{32, ReqId, To, Flags, Result, TraceToken}`."""
 
     op = 32
+    sender = "result"
     ref: Reference
     to_pid: Pid
     flags: int

@@ -9,12 +9,9 @@ from typing import Final
 
 from etf_codec import Atom
 
-from erldist_proto._control import ControlMessage
 from erldist_proto._errors import RemoteProtocolError
 
 SLOTS: Final = 2048
-MAX_REFS: Final = 255
-"""A message's further atoms go inline: their number is one byte."""
 
 NEW_ENTRY: Final = 8
 SEGMENT: Final = 7
@@ -24,58 +21,23 @@ MEMO_SIZE: Final = 64
 """Headers without a new entry repeat (the same two processes, the same tags), so both directions keep them
 until the cache changes, or this many are known. One that lists node names and a tag serves many processes."""
 
-CONTROLS_SIZE: Final = 256
-CONTROL_BYTES: Final = 256
-"""Control messages remembered for one header, and how large one may be (25 to 100 bytes is usual): with
-MEMO_SIZE this bounds what a hostile peer can fill to some MiB."""
-
 Refs = tuple[Atom, ...]
 NO_REFS_HEADER: Final = b"\0"
 """A number of 0, and then not even the byte of flags."""
-
-ATOM_CACHE_REFS: Final = tuple(bytes((82, index)) for index in range(MAX_REFS))
-
-
-class Header:
-    """The atoms that a header lists, and the control messages seen after this very header.
-
-    With the same atoms the same bytes are the same message, and no term's bytes begin another's: so a control
-    message of known bytes need not be decoded again. Two processes that converse repeat theirs all the time.
-    """
-
-    __slots__ = ("_known", "_size", "atoms")
-
-    def __init__(self, atoms: Refs) -> None:
-        self.atoms = atoms
-        self._known: dict[bytes, tuple[ControlMessage, int]] = {}
-        self._size = 0
-
-    def recall(self, packet: bytes | memoryview, offset: int) -> tuple[ControlMessage, int] | None:
-        """The message at `offset` and its size, if it was seen before."""
-        start = packet[offset : offset + self._size]
-        return self._known.get(start if type(start) is bytes else bytes(start))
-
-    def remember(self, packet: bytes | memoryview, offset: int, end: int, message: ControlMessage) -> None:
-        """Keep a message that may come again."""
-        if end - offset > CONTROL_BYTES:
-            return
-        if len(self._known) >= CONTROLS_SIZE:
-            self._known.clear()
-        self._size = end - offset
-        self._known[bytes(packet[offset:end])] = message, self._size
 
 
 class IncomingAtoms:
     """The cache of what the peer sends: reads headers."""
 
-    __slots__ = ("_memo", "_no_refs", "_slots")
+    __slots__ = ("_memo", "_slots", "changes")
 
     def __init__(self) -> None:
         self._slots: list[Atom | None] = [None] * SLOTS
-        self._memo: dict[bytes, Header] = {}
-        self._no_refs = Header(())
+        self._memo: dict[bytes, Refs] = {}
+        self.changes = 0
+        """How many headers had new entries."""
 
-    def read(self, packet: bytes | memoryview, offset: int) -> tuple[Header, int]:
+    def read(self, packet: bytes | memoryview, offset: int) -> tuple[Refs, int]:
         """The atoms that a header at `offset` lists, and where the terms begin. New entries enter the cache.
 
         Raises:
@@ -86,7 +48,7 @@ class IncomingAtoms:
             raise RemoteProtocolError("distribution header without a number of atoms")
         count = packet[offset]
         if not count:
-            return self._no_refs, offset + 1
+            return (), offset + 1
         # What a header without new entries would be; whether it has any is decided by its first bytes, so
         # that a hit is always the same header.
         end = offset + 2 + count // 2 + count
@@ -100,12 +62,11 @@ class IncomingAtoms:
             refs, after = self._read_refs(packet, offset + 1, count)
         except IndexError:
             raise RemoteProtocolError("distribution header ends too early") from None
-        header = Header(refs)
         if after == end:
             if len(self._memo) >= MEMO_SIZE:
                 self._memo.clear()
-            self._memo[key] = header
-        return header, after
+            self._memo[key] = refs
+        return refs, after
 
     def _read_refs(self, packet: bytes | memoryview, flags_at: int, count: int) -> tuple[Refs, int]:
         offset = flags_at + count // 2 + 1
@@ -130,6 +91,7 @@ class IncomingAtoms:
             refs.append(atom)
         if changed:
             self._memo.clear()
+            self.changes += 1
         return tuple(refs), offset
 
 
@@ -151,17 +113,6 @@ def _read_text(packet: bytes | memoryview, offset: int, long_atoms: int) -> tupl
         return Atom(text.decode("utf-8")), offset + length
     except ValueError as wrong:
         raise RemoteProtocolError(f"distribution header with a text that is no atom: {wrong}") from None
-
-
-class MessageRefs(dict[Atom, bytes]):
-    """How one outgoing message writes its atoms: the first 255 as references, in the order they come up."""
-
-    __slots__ = ()
-
-    def __missing__(self, atom: Atom) -> bytes:
-        index = len(self)
-        self[atom] = encoded = ATOM_CACHE_REFS[index] if index < MAX_REFS else atom.wire
-        return encoded
 
 
 class InlineAtoms(dict[Atom, bytes]):

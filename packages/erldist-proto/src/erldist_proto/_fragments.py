@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Final
 
 from erldist_proto._control import ControlMessage
-from erldist_proto._dist_header import Header
+from erldist_proto._dist_header import Refs
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._limits import ConnectionLimits
 
@@ -34,11 +34,11 @@ Buffer = bytes | memoryview
 class Sequence:
     """A message that is arriving in fragments."""
 
-    __slots__ = ("header", "held_bytes", "left", "message", "opened_at", "parts", "payload_bytes")
+    __slots__ = ("held_bytes", "left", "message", "opened_at", "parts", "payload_bytes", "refs")
 
-    def __init__(self, message: ControlMessage, header: Header, left: int, opened_at: float) -> None:
+    def __init__(self, message: ControlMessage, refs: Refs, left: int, opened_at: float) -> None:
         self.message = message
-        self.header = header
+        self.refs = refs
         self.left = left
         self.opened_at = opened_at
         self.parts: list[Buffer] = []

@@ -3,9 +3,9 @@
 TLS distribution uses four in both phases. An empty packet is a tick.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
 
 from erldist_proto._errors import RemoteProtocolError
 
@@ -14,6 +14,8 @@ TICK: Final = b"\0\0\0\0"
 
 COPY_BELOW_BYTES: Final = 4096
 """Smaller packets are cut out as bytes: they decode quicker than a view, and the copy costs little."""
+
+T = TypeVar("T")
 
 Packet = bytes | memoryview | list[memoryview]
 """One packet; a large one that came in several reads is the list of its pieces."""
@@ -90,6 +92,15 @@ class Framing:
         self._large = pieces
         self._chunks.clear()
         self._data, self._offset = data, end
+
+    def read_ahead(self, read: Callable[[bytes, int, int], tuple[list[T], int]]) -> list[T]:
+        """Have packets read where they stand: `read` is given the data, where they begin, and how long one may
+        be; it returns what it made of them, and where those it leaves to `packets` begin.
+        """
+        if self._large:
+            return []  # the next packet stands in several reads
+        found, self._offset = read(self._data, self._offset, self.max_packet_bytes)
+        return found
 
     def packets(self) -> Iterator[Packet]:
         """The complete packets, in order. May be left at any packet and asked for again.

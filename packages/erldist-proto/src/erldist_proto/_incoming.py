@@ -4,17 +4,18 @@ import struct
 from functools import partial
 from typing import Final
 
-from etf_codec import Atom, EtfError, Term, decode_bare
+from etf_codec import Atom, EtfError, Term, decode_bare, decode_packets
 
 from erldist_proto._control import ControlMessage, parse
 from erldist_proto._control_messages import RegSend, Send, SendSender
-from erldist_proto._dist_header import Header, IncomingAtoms
+from erldist_proto._dist_header import IncomingAtoms, Refs
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_START, Buffer, Fragments, Sequence
-from erldist_proto._framing import Packet, whole
+from erldist_proto._framing import Framing, Packet, whole
 from erldist_proto._limits import ConnectionLimits, term_options
+from erldist_proto._openings import Openings
 
 VERSION_MAGIC: Final = 131
 PASS_THROUGH: Final = 112
@@ -38,8 +39,9 @@ class Incoming:
         "_decode",
         "_has_header",
         "_limits",
-        "_no_header",
         "_now",
+        "_openings",
+        "_options",
         "_peer",
         "fragments",
     )
@@ -48,8 +50,8 @@ class Incoming:
         self._peer = peer
         self._has_header = bool(flags & HEADER_MODES)
         self._atoms = IncomingAtoms()
-        self._no_header = Header(())
-        options = term_options(limits, none)
+        self._openings = Openings()
+        self._options = options = term_options(limits, none)
         self._decode = partial(decode_bare, **options) if options else decode_bare
         self._limits = limits
         self._now = 0.0
@@ -63,6 +65,13 @@ class Incoming:
             raise RemoteProtocolError(
                 f"fragmented message unfinished after {self._limits.max_fragment_age:g} seconds"
             )
+
+    def repeated(self, framing: Framing) -> list[Received]:
+        """The next messages, as far as their packets open as others did and their payloads can be decoded."""
+        if not self._openings.by_size:
+            return []
+        found = framing.read_ahead(self._decode_packets)
+        return [Received(message, payload) for message, payload in found]
 
     def receive(self, packet: Packet) -> Received | None:
         """The message that a packet completes, if any. The packet is not empty.
@@ -92,6 +101,12 @@ class Incoming:
                 f"corrupted external term from {self._peer}: {undecodable}"
             ) from undecodable
 
+    def _decode_packets(
+        self, data: bytes, offset: int, max_packet_bytes: int
+    ) -> tuple[list[tuple[ControlMessage, Term]], int]:
+        openings = self._openings.by_size
+        return decode_packets(data, offset, openings, max_packet_bytes=max_packet_bytes, **self._options)
+
     def _of_form(self, packet: Buffer) -> Received | None:
         if packet[0] != VERSION_MAGIC or len(packet) < 2:
             raise RemoteProtocolError(
@@ -107,56 +122,53 @@ class Incoming:
         raise RemoteProtocolError(f"packet of the unknown form {form}")
 
     def _message(self, packet: Buffer) -> Received:
-        header, offset = self._atoms.read(packet, len(MESSAGE_START))
-        known = header.recall(packet, offset)
-        if known is None:
-            message, offset = self._control(packet, offset, header)
-        else:
-            message, size = known
-            offset += size
-        if not message.has_payload:
-            return self._with_payload(message, packet, offset, header)
-        payload, end = self._decode(packet, offset, atom_refs=header.atoms)
-        if end != len(packet):
-            raise _too_much(len(packet) - end, message)
-        return Received(message, payload)
+        atoms = self._atoms
+        changes = atoms.changes
+        refs, offset = atoms.read(packet, len(MESSAGE_START))
+        message, offset = self._control(packet, offset, refs)
+        if changes != atoms.changes:
+            self._openings.clear()
+        elif type(message) in REPEATING:
+            self._openings.remember(bytes(packet[:offset]), message, refs)
+        return self._with_payload(message, packet, offset, refs)
 
     def _pass_through(self, packet: Buffer) -> Received:
         if packet[0] != PASS_THROUGH:
             raise RemoteProtocolError(
                 f"packet begins with {packet[0]}, but neither atom cache nor fragments are in use"
             )
-        message, offset = self._control(packet, _after_magic(packet, 1), self._no_header)
+        message, offset = self._control(packet, _after_magic(packet, 1), ())
         if message.has_payload:
             offset = _after_magic(packet, offset)
-        return self._with_payload(message, packet, offset, self._no_header)
+        return self._with_payload(message, packet, offset, ())
 
-    def _control(self, packet: Buffer, offset: int, header: Header) -> tuple[ControlMessage, int]:
-        start = offset
-        term, offset = self._decode(packet, start, atom_refs=header.atoms)
+    def _control(self, packet: Buffer, offset: int, refs: Refs) -> tuple[ControlMessage, int]:
+        term, offset = self._decode(packet, offset, atom_refs=refs)
         message = parse(term)
         if message.owned:
             owner = getattr(message, message.owned)
             if type(owner) is not Atom and owner.node != self._peer:
                 kind = type(message).__name__
                 raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
-        elif type(message) in REPEATING:
-            header.remember(packet, start, offset, message)
         return message, offset
 
-    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, header: Header) -> Received:
+    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Received:
         payload: Term = None
         if message.has_payload:
-            payload, offset = self._decode(packet, offset, atom_refs=header.atoms)
+            payload, offset = self._decode(packet, offset, atom_refs=refs)
         if offset != len(packet):
             raise _too_much(len(packet) - offset, message)
         return Received(message, payload)
 
     def _first_fragment(self, packet: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
-        header, offset = self._atoms.read(packet, FRAGMENT_START.size)
-        message, offset = self._control(packet, offset, header)
-        sequence = Sequence(message, header, fragment_id, self._now)
+        atoms = self._atoms
+        changes = atoms.changes
+        refs, offset = atoms.read(packet, FRAGMENT_START.size)
+        if changes != atoms.changes:
+            self._openings.clear()
+        message, offset = self._control(packet, offset, refs)
+        sequence = Sequence(message, refs, fragment_id, self._now)
         complete = self.fragments.open(sequence_id, sequence, packet[offset:])
         return None if complete is None else self._completed(complete)
 
@@ -167,12 +179,12 @@ class Incoming:
         return None if complete is None else self._completed(complete)
 
     def _completed(self, sequence: Sequence) -> Received:
-        message, header = sequence.message, sequence.header
+        message, refs = sequence.message, sequence.refs
         if not message.has_payload:
-            return self._with_payload(message, b"".join(sequence.parts), 0, header)
+            return self._with_payload(message, b"".join(sequence.parts), 0, refs)
         # The parts as they are: the codec makes one binary of them, and the only copy.
         first, *rest = sequence.parts
-        payload, end = self._decode(first, 0, rest=rest, atom_refs=header.atoms)
+        payload, end = self._decode(first, 0, rest=rest, atom_refs=refs)
         if end != sequence.payload_bytes:
             raise _too_much(sequence.payload_bytes - end, message)
         return Received(message, payload)

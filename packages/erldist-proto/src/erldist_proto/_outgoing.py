@@ -3,14 +3,15 @@
 from struct import Struct
 from typing import Final
 
-from etf_codec import Atom, Term, encode_bare
+from etf_codec import Atom, Term, encode_bare, encode_referring
 
 from erldist_proto._control import ControlMessage, serialize
-from erldist_proto._dist_header import MAX_REFS, NO_REFS_HEADER, InlineAtoms, MessageRefs, OutgoingAtoms
+from erldist_proto._dist_header import NO_REFS_HEADER, InlineAtoms, OutgoingAtoms, Refs
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_BYTES, Buffer, cut
 from erldist_proto._limits import ConnectionLimits, term_options
+from erldist_proto._turns import Frames, Turns
 from erldist_proto._variants import conversions
 
 MESSAGE_START: Final = Struct(">IBB")
@@ -33,6 +34,7 @@ class Outgoing:
         "_limits",
         "_options",
         "_sequence",
+        "turns",
     )
 
     def __init__(self, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
@@ -45,9 +47,10 @@ class Outgoing:
         self._inline = InlineAtoms()
         self._limits = limits
         self._sequence = 0
+        self.turns = Turns()
 
     def send(self, message: ControlMessage, payload: Term) -> list[Buffer]:
-        """The buffers to write for a message; none where this peer must not be told.
+        """The buffers to write for a message now; none where it waits in `turns`, or must not be told.
 
         The atom cache changes only when the whole message has been encoded, so an error leaves no trace.
 
@@ -55,6 +58,7 @@ class Outgoing:
             LocalProtocolError: The message breaks a rule, was not negotiated, or is too large.
             etf_codec.EncodeError: The payload, or a term in the message, has no external form.
         """
+        sender = message
         if type(message) in self._conversions:
             converted = self._convert(message, payload)
             if converted is None:
@@ -68,17 +72,17 @@ class Outgoing:
             raise LocalProtocolError(f"{type(message).__name__} has no payload")
         if self._atoms is None and not self._fragments:
             return self._pass_through(terms)
-        refs = self._inline if self._atoms is None else MessageRefs()
-        pieces = self._encode(terms, refs)
+        refs, pieces = self._encode(terms)
         size = self._checked_size(pieces)
         if size > FRAGMENT_BYTES and self._fragments and message.has_payload:
-            control_bytes = sum(map(len, self._encode(terms[:1], refs)))
-            return self._in_fragments(refs, pieces, max(control_bytes, FRAGMENT_BYTES))
-        header = self._header(refs)
-        start = MESSAGE_START.pack(2 + len(header) + size, VERSION_MAGIC, DIST_HEADER)
-        if len(pieces) == 1:
-            return [b"".join((start, header, pieces[0]))]
-        return [start + header, *pieces]
+            _, control = self._encode(terms[:1])
+            frames = self._in_fragments(refs, pieces, size, sum(map(len, control)))
+        elif self.turns.held_bytes and self.turns.holds(sender.sent_by()):
+            frames = self._in_turn(refs, pieces, size)
+        else:
+            return self._frame(refs, pieces, size)
+        self.turns.add(sender.sent_by(), frames, size)
+        return []
 
     def _convert(self, message: ControlMessage, payload: Term) -> tuple[ControlMessage, Term] | None:
         """What to send in the message's place; one conversion may lead to another."""
@@ -89,15 +93,29 @@ class Outgoing:
             message, payload = converted
         return message, payload
 
-    def _encode(self, terms: tuple[Term, ...], refs: dict[Atom, bytes]) -> list[Buffer]:
-        pieces: list[Buffer] = encode_bare(terms, refs, **self._options)
-        return pieces
-
-    def _header(self, refs: dict[Atom, bytes]) -> bytes:
+    def _encode(self, terms: tuple[Term, ...]) -> tuple[Refs, list[Buffer]]:
+        """The atoms for the header, and the terms that may refer to them."""
+        pieces: list[Buffer]
         if self._atoms is None:
-            return NO_REFS_HEADER
-        atoms = tuple(refs)
-        return self._atoms.header(atoms if len(atoms) <= MAX_REFS else atoms[:MAX_REFS])
+            pieces = encode_bare(terms, self._inline, **self._options)
+            return (), pieces
+        refs, pieces = encode_referring(terms, **self._options)
+        return refs, pieces
+
+    def _header(self, refs: Refs) -> bytes:
+        return NO_REFS_HEADER if self._atoms is None else self._atoms.header(refs)
+
+    def _frame(self, refs: Refs, pieces: list[Buffer], size: int) -> list[Buffer]:
+        """The message in one frame."""
+        header = self._header(refs)
+        start = MESSAGE_START.pack(2 + len(header) + size, VERSION_MAGIC, DIST_HEADER)
+        if len(pieces) == 1:
+            return [b"".join((start, header, pieces[0]))]
+        return [start + header, *pieces]
+
+    def _in_turn(self, refs: Refs, pieces: list[Buffer], size: int) -> Frames:
+        """The same, when it is asked for."""
+        yield size, self._frame(refs, pieces, size)
 
     def _checked_size(self, pieces: list[Buffer]) -> int:
         size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
@@ -108,23 +126,25 @@ class Outgoing:
             )
         return size
 
-    def _in_fragments(self, refs: dict[Atom, bytes], pieces: list[Buffer], first_bytes: int) -> list[Buffer]:
+    def _in_fragments(self, refs: Refs, pieces: list[Buffer], size: int, control_bytes: int) -> Frames:
         """The message cut up; the whole control message must be in the first fragment."""
-        portions = list(cut(pieces, first_bytes))
+        first_bytes = max(control_bytes, FRAGMENT_BYTES)
+        left = 1 + -(-(size - first_bytes) // FRAGMENT_BYTES)
         header = self._header(refs)
         self._sequence += 1
-        buffers: list[Buffer] = []
+        sequence = self._sequence
         form = FIRST_FRAGMENT
-        for left, portion in zip(range(len(portions), 0, -1), portions, strict=True):
-            length = FRAGMENT_START.size - 4 + len(header) + sum(map(len, portion))
-            buffers.append(FRAGMENT_START.pack(length, VERSION_MAGIC, form, self._sequence, left) + header)
-            buffers += portion
+        for portion in cut(pieces, first_bytes):
+            held = sum(map(len, portion))
+            length = FRAGMENT_START.size - 4 + len(header) + held
+            start = FRAGMENT_START.pack(length, VERSION_MAGIC, form, sequence, left)
+            yield held, [start + header, *portion]
+            left -= 1
             form, header = NEXT_FRAGMENT, b""
-        return buffers
 
     def _pass_through(self, terms: tuple[Term, ...]) -> list[Buffer]:
         """Type 112, then each term with its version magic."""
-        control, *payload = (self._encode((term,), self._inline) for term in terms)
+        control, *payload = (self._encode((term,))[1] for term in terms)
         pieces = [*control, *(piece for term in payload for piece in (b"\x83", *term))]
         size = self._checked_size(pieces)
         return [MESSAGE_START.pack(2 + size, PASS_THROUGH, VERSION_MAGIC), *pieces]

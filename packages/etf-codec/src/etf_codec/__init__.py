@@ -4,7 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._atom import Atom
-from ._backend import backend, decode, decode_bare, decode_prefix, encode, encode_bare, encode_parts
+from ._backend import (
+    backend,
+    decode,
+    decode_bare,
+    decode_packets,
+    decode_prefix,
+    encode,
+    encode_bare,
+    encode_parts,
+    encode_referring,
+)
 from ._charlist import charlist
 from ._errors import DecodeError, EncodeError, EtfError, LimitExceeded, MismatchError, TruncatedError
 from ._frozen import FrozenList, FrozenMap
@@ -39,10 +49,12 @@ __all__ = [
     "charlist",
     "decode",
     "decode_bare",
+    "decode_packets",
     "decode_prefix",
     "encode",
     "encode_bare",
     "encode_parts",
+    "encode_referring",
     "from_term",
     "from_text",
     "to_term",

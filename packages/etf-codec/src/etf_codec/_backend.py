@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from . import _decoder, _encoder
 
-# Changes whenever the six functions below, or the classes they share, change so that native code must follow.
-SEAM_VERSION: Final = 2
+# Changes whenever the eight functions below, or the classes they share, change so that native code must follow.
+SEAM_VERSION: Final = 3
 
 _NATIVE: Final = "etf_codec_native"
 
@@ -50,9 +50,11 @@ _decode = _decoder if _codec is None else _codec
 encode = _encode.encode
 encode_parts = _encode.encode_parts
 encode_bare = _encode.encode_bare
+encode_referring = _encode.encode_referring
 decode = _decode.decode
 decode_prefix = _decode.decode_prefix
 decode_bare = _decode.decode_bare
+decode_packets = _decode.decode_packets
 
 
 def backend() -> Literal["python", "native"]:

@@ -1,8 +1,8 @@
 """Bytes to terms: the version byte, compression, and the options."""
 
 import zlib
-from collections.abc import Container, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from . import _tags as tags
 from ._atom import Atom
@@ -20,6 +20,7 @@ _RATIO_MATTERS_FROM: Final = 1024 * 1024
 _COPY_BELOW: Final = 16 * 1024
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
+T = TypeVar("T")
 
 
 def _as_text(data: Any) -> str:
@@ -186,6 +187,59 @@ def decode_bare(
         return read_term(data, offset, _DEFAULT_READING, atom_refs)
     view, reading = _prepare(data, binaries, none, atoms, copy_binaries, limits)
     return read_term(view, offset, reading, atom_refs)
+
+
+def decode_packets(
+    data: bytes,
+    offset: int,
+    openings: Mapping[int, Mapping[bytes, tuple[T, Sequence[Atom]]]],
+    *,
+    max_packet_bytes: int,
+    none: Atom | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[list[tuple[T, Term]], int]:
+    """Read packets of which all but the term at their end was seen before, in one call for a whole read.
+
+    A packet is a length of 32 bits, an opening, and a term in the form that `decode_bare` reads. It ends the
+    run when it is incomplete, too long, or opens in another way, and when its term is not to be decoded or
+    does not end with it: that packet is for the caller to read, who has the rules and the errors for it.
+
+    Args:
+        data: What was read.
+        offset: Where the first packet starts.
+        openings: By size, then by content: what an opening stands for, and the atoms its term may refer to.
+            No opening may begin another.
+        max_packet_bytes: A packet that announces more ends the run.
+        none: As for `decode`.
+        limits: As for `decode`.
+
+    Returns:
+        What the opening stands for and the term, for each packet; the offset of the packet that ended it.
+    """
+    found: list[tuple[T, Term]] = []
+    size = len(data)
+    view = memoryview(data)
+    while (start := offset + 4) <= size:
+        (length,) = u32(data, offset)
+        end = start + length
+        if end > size or length > max_packet_bytes:
+            break
+        for width, known in openings.items():
+            opening = known.get(data[start : start + width]) if width <= length else None
+            if opening is not None:
+                break
+        else:
+            break
+        packet: Buffer = data[start + width : end] if length < _COPY_BELOW else view[start + width : end]
+        try:
+            term, read = decode_bare(packet, atom_refs=opening[1], none=none, limits=limits)
+        except DecodeError:
+            break
+        if read != len(packet):
+            break
+        found.append((opening[0], term))
+        offset = end
+    return found, offset
 
 
 def _read_envelope(data: Data, offset: int, reading: Reading) -> tuple[Term, int]:

@@ -18,6 +18,10 @@ Parts: TypeAlias = list[bytes | memoryview]
 # the way to the socket.
 LARGE_BYTES: Final = 16 * 1024
 
+# The number of atoms in a distribution header is one byte.
+MAX_REFERRED: Final = 255
+
+_ATOM_CACHE_REFS: Final = tuple(bytes((tags.ATOM_CACHE_REF, index)) for index in range(MAX_REFERRED))
 _VERSION: Final = tags.VERSION.to_bytes()
 _DEFAULT_WRITING: Final = Writing(DEFAULT_LIMITS, None, False, False)
 
@@ -127,6 +131,44 @@ def encode_bare(
     for term in terms:
         write_term(term, writing, atom_refs, pieces)
     return _parts(pieces, limits)
+
+
+class _References(dict[Atom, bytes]):
+    """How the terms of one message write their atoms: the first of them as references, as they come up."""
+
+    __slots__ = ()
+
+    def __missing__(self, atom: Atom) -> bytes:
+        index = len(self)
+        self[atom] = encoded = _ATOM_CACHE_REFS[index] if index < MAX_REFERRED else atom.wire
+        return encoded
+
+
+def encode_referring(
+    terms: Iterable[Term],
+    *,
+    none: Atom | None = None,
+    legacy_identifiers: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[tuple[Atom, ...], Parts]:
+    """Write terms as `encode_bare` does, with a reference for each atom: what a distribution header lists.
+
+    Args:
+        terms: As for `encode_bare`.
+        none: As for `encode`.
+        legacy_identifiers: As for `encode`.
+        limits: As for `encode_bare`.
+
+    Returns:
+        The atoms referred to, `ATOM_CACHE_REF, i` being the i-th, at most 255 (further ones are written in
+        full); and the pieces.
+
+    Raises:
+        EncodeError: As for `encode`.
+    """
+    references = _References()
+    parts = encode_bare(terms, references, none=none, legacy_identifiers=legacy_identifiers, limits=limits)
+    return tuple(references)[:MAX_REFERRED], parts
 
 
 def _writing(deterministic: bool, none: Atom | None, legacy_identifiers: bool, limits: Limits) -> Writing:
