@@ -200,7 +200,7 @@ def test_md5_of_interleaved_large_messages() -> None:
     for sender, content in contents.items():
         alice.send(SendSender(sender, BOB), content)
     for message, payload in arrived(alice, bob):
-        sender = message.sent_by()
-        assert sender is not None
-        assert md5(payload).digest() == md5(contents.pop(sender)).digest()
+        author = message.sent_by()
+        assert author is not None
+        assert md5(payload).digest() == md5(contents.pop(author)).digest()
     assert not contents

@@ -164,8 +164,12 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         # While blocked it waits in the connection, where ticks see that there is something to write.
         if self._blocked or self._io.is_closing():
             return
-        for piece in joined(self._output()):
-            self._io.write(piece)
+        while pieces := self._output():
+            for piece in joined(pieces):
+                self._io.write(piece)
+            # Large messages come some fragments at a time, for as long as the socket takes them.
+            if self._blocked or not self.connection.bytes_pending:
+                return
 
 
 class Doorman(asyncio.Protocol):

@@ -104,8 +104,11 @@ class Incoming:
     def _decode_packets(
         self, data: bytes, offset: int, max_packet_bytes: int
     ) -> tuple[list[tuple[ControlMessage, Term]], int]:
-        openings = self._openings.by_size
-        return decode_packets(data, offset, openings, max_packet_bytes=max_packet_bytes, **self._options)
+        found: list[tuple[ControlMessage, Term]]
+        found, end = decode_packets(
+            data, offset, self._openings.by_size, max_packet_bytes=max_packet_bytes, **self._options
+        )
+        return found, end
 
     def _of_form(self, packet: Buffer) -> Received | None:
         if packet[0] != VERSION_MAGIC or len(packet) < 2:
