@@ -138,6 +138,7 @@ def test_no_tick_while_fragments_wait() -> None:
     alice, bob = connected_pair()
     alice.send(RegSend(ALICE, ECHO), LARGE)
     for second in range(15, 120, 15):
+        alice.receive_data(bytes(4))
         alice.handle_time(float(second))
         bob.handle_time(float(second))
         bob.receive_data(b"".join(alice.data_to_send()))
