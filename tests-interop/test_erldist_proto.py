@@ -6,6 +6,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import md5
 from struct import pack, unpack
 from typing import Self, TypeVar
 
@@ -51,6 +53,16 @@ NEITHER = NO_CACHE & NO_FRAGMENTS
 # Answers {Pid, Term} with Term, for ever.
 ECHO = """
 register(echo, spawn(fun L() -> receive {P, T} -> P ! T, L() end end)), io:format("ready~n")
+"""
+
+# Tells {Pid, Term} what came, in the order in which it came: of a binary its MD5.
+WITNESS = """
+register(echo, spawn(fun L() ->
+    receive
+        {P, B} when is_binary(B) -> P ! {large, erlang:md5(B)}, L();
+        {P, T} -> P ! {small, T}, L()
+    end
+end)), io:format("ready~n")
 """
 
 E = TypeVar("E", bound=Event)
@@ -107,7 +119,14 @@ def erl(epmd: int, expression: str, cookie: str = COOKIE) -> subprocess.Popen[st
 @pytest.fixture
 def port(epmd: int) -> Iterator[int]:
     """The distribution port of a node with an `echo`."""
-    process = erl(epmd, ECHO)
+    with running(epmd, ECHO) as port:
+        yield port
+
+
+@contextmanager
+def running(epmd: int, expression: str) -> Iterator[int]:
+    """The distribution port of a node that says when it is ready."""
+    process = erl(epmd, expression)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -161,6 +180,12 @@ class Peer:
             match self.receive().payload:
                 case (Atom("$gen_call"), (Pid() as caller, tag), (Atom("is_auth"), Atom())):
                     return caller, tag
+
+    def flush_some(self) -> None:
+        """What the connection hands out at once."""
+        self._stream.settimeout(DEADLINE)
+        self._stream.sendall(b"".join(self.connection.data_to_send()))
+        self._stream.settimeout(0.1)
 
     def flush(self) -> None:
         self._stream.settimeout(DEADLINE)
@@ -260,6 +285,25 @@ def test_terms_of_all_sizes_come_back(port: int, flags: DistFlags) -> None:
             assert peer.echo([Atom("data"), bytes(size)]) == [Atom("data"), bytes(size)]
         small = {Atom("a"): (1, 2.5, [Atom("\u20ac" * 255)])}
         assert peer.echo(small) == small
+
+
+def test_small_messages_overtake_a_large_one_of_another_process(epmd: int) -> None:
+    large = bytes(range(256)) * 234_375
+    with running(epmd, WITNESS) as port, Peer.dial(port, LocalNode(OURS, 77, HIDDEN)) as peer:
+        peer.connected()
+        first, second = peer.pid(1), peer.pid(2)
+        peer.connection.send(RegSend(first, Atom("echo")), (first, large))
+        peer.connection.send(RegSend(first, Atom("echo")), (first, Atom("after")))
+        for number in range(20):
+            peer.flush_some()
+            peer.connection.send(RegSend(second, Atom("echo")), (second, (Atom(f"new{number}"), number)))
+        heard = [peer.receive() for _ in range(22)]
+        assert [received.payload for received in heard] == [
+            *((Atom("small"), (Atom(f"new{number}"), number)) for number in range(20)),
+            (Atom("large"), md5(large).digest()),
+            (Atom("small"), Atom("after")),
+        ]
+        assert [received.message.to_pid.id for received in heard] == [2] * 20 + [1, 1]
 
 
 def test_more_atoms_than_the_cache_has_slots(peer: Peer) -> None:

@@ -79,7 +79,8 @@ def hear(chunks: list[bytes]) -> list[Event]:
         heard = bob.events()
         events += heard
         if heard and isinstance(heard[-1], ConnectionRequested):
-            bob.send(Accept(COOKIE))
+            given = ("given@host", 5) if heard[-1].wants_name else (None, None)
+            bob.send(Accept(COOKIE, name=given[0], creation=given[1]))
             events += bob.events()
     return events
 

@@ -138,6 +138,7 @@ def test_no_tick_while_fragments_wait() -> None:
     alice, bob = connected_pair()
     alice.send(RegSend(ALICE, ECHO), LARGE)
     for second in range(15, 120, 15):
+        alice.receive_data(bytes(4))
         alice.handle_time(float(second))
         bob.handle_time(float(second))
         bob.receive_data(b"".join(alice.data_to_send()))
@@ -200,7 +201,7 @@ def test_md5_of_interleaved_large_messages() -> None:
     for sender, content in contents.items():
         alice.send(SendSender(sender, BOB), content)
     for message, payload in arrived(alice, bob):
-        sender = message.sent_by()
-        assert sender is not None
-        assert md5(payload).digest() == md5(contents.pop(sender)).digest()
+        author = message.sent_by()
+        assert author is not None
+        assert md5(payload).digest() == md5(contents.pop(author)).digest()
     assert not contents

@@ -20,7 +20,8 @@ def run(code: str, *paths: Path, **environment: str) -> subprocess.CompletedProc
 
 NATIVE = """
 SEAM_VERSION = {version}
-encode = encode_parts = encode_bare = encode_referring = decode = decode_prefix = decode_bare = decode_packets = lambda *_: "native"
+encode = encode_parts = encode_bare = encode_referring = lambda *_: "native"
+decode = decode_prefix = decode_bare = decode_packets = lambda *_: "native"
 """
 
 

@@ -99,8 +99,9 @@ class Transport(ABC):
 
     def give_up(self, text: str) -> None:
         """End the connection at once, with what waits to be written."""
-        self.connection.data_to_send()
         self.connection.receive_eof()
+        # Only once it is closed does a connection hand out all that waits.
+        self.connection.data_to_send()
         self._lost = text
         self._report()
 

@@ -171,12 +171,13 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         # While blocked it waits in the connection, where ticks see that there is something to write.
         if self.blocked or self._io.is_closing():
             return
-        pieces = self._output()
-        if len(pieces) == 1:
-            self._io.write(pieces[0])
-            return
-        for piece in joined(pieces):
-            self._io.write(piece)
+        write = self._io.write
+        while pieces := self._output():
+            for piece in pieces if len(pieces) == 1 else joined(pieces):
+                write(piece)
+            # Large messages come some fragments at a time, for as long as the socket takes them.
+            if self.blocked or not self.connection.bytes_pending:
+                return
 
 
 class Doorman(asyncio.Protocol):

@@ -258,7 +258,7 @@ class Connection:
             self._ticker.written = True
 
     def data_to_send(self) -> list[Buffer]:
-        """What to write next, in order; empty when there is nothing. Large payloads are the caller's own bytes.
+        """What to write next, in order; empty when there is nothing. Large payloads are the caller's bytes.
 
         While large messages are under way, it is some fragments of them at a time: write them, then ask
         again, until there is nothing. So what others send meanwhile is not held up. After `Closed`, it is all
@@ -343,6 +343,8 @@ class Connection:
         for packet in framing.packets():
             if packet:
                 received = receive(packet)
+                if received is None:
+                    received = incoming.continued(framing)
                 if received is not None:
                     report(received)
                     self._events += incoming.repeated(framing)

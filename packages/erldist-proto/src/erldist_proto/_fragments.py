@@ -83,7 +83,7 @@ class Fragments:
             size = len(part)
             sequence.payload_bytes += size
             read = part.obj if type(part) is memoryview else None
-            if isinstance(read, bytes) and size * LARGE_SHARE < len(read):
+            if type(read) is bytes and size * LARGE_SHARE < len(read):
                 # A view keeps its whole read alive: that is counted, or avoided by a copy.
                 if size * SMALL_SHARE < len(read):
                     part = bytes(part)

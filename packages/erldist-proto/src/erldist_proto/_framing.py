@@ -94,8 +94,11 @@ class Framing:
         self._data, self._offset = data, end
 
     def read_ahead(self, read: Callable[[bytes, int, int], tuple[list[T], int]]) -> list[T]:
-        """Have packets read where they stand: `read` is given the data, where they begin, and how long one may
-        be; it returns what it made of them, and where those it leaves to `packets` begin.
+        """Have packets read where they stand.
+
+        Args:
+            read: Is given the data, where the next packet begins, and how long one may be. Returns what it
+                made of packets, and where those begin that it leaves to `packets`.
         """
         if self._large:
             return []  # the next packet stands in several reads

@@ -13,7 +13,7 @@ from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_START, Buffer, Fragments, Sequence
-from erldist_proto._framing import Framing, Packet, whole
+from erldist_proto._framing import COPY_BELOW_BYTES, Framing, Packet, whole
 from erldist_proto._limits import ConnectionLimits, term_options
 from erldist_proto._openings import Openings
 
@@ -23,6 +23,8 @@ DIST_HEADER: Final = 68
 MESSAGE_START: Final = bytes((VERSION_MAGIC, DIST_HEADER))
 FIRST_FRAGMENT: Final = 69
 NEXT_FRAGMENT: Final = 70
+NEXT_FRAGMENT_START: Final = struct.Struct(">IBBQQ")
+"""What precedes the payload of a continuation, with the length of its packet."""
 
 HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
 """With either of these, messages carry a header; with neither they are passed through."""
@@ -73,6 +75,38 @@ class Incoming:
         found = framing.read_ahead(self._decode_packets)
         return [Received(message, payload) for message, payload in found]
 
+    def continued(self, framing: Framing) -> Received | None:
+        """The message that the next fragments complete, after one that did not.
+
+        They stand one behind the other for as long as the peer has nothing else to send, so they are read
+        without what `receive` must find out about a packet. One that it cannot be is left to it.
+        """
+        if not self._has_header:
+            return None
+        for sequence in framing.read_ahead(self._read_fragments):
+            try:
+                return self._completed(sequence)
+            except EtfError as undecodable:
+                raise self._corrupted(undecodable) from undecodable
+        return None
+
+    def _read_fragments(self, data: bytes, offset: int, max_packet_bytes: int) -> tuple[list[Sequence], int]:
+        view = memoryview(data)
+        size = len(data)
+        proceed = self.fragments.proceed
+        while (start := offset + NEXT_FRAGMENT_START.size) <= size:
+            length, magic, form, sequence_id, fragment_id = NEXT_FRAGMENT_START.unpack_from(data, offset)
+            end = offset + 4 + length
+            if end > size or not COPY_BELOW_BYTES <= length <= max_packet_bytes:
+                break
+            if form != NEXT_FRAGMENT or magic != VERSION_MAGIC:
+                break
+            offset = end
+            complete = proceed(sequence_id, fragment_id, view[start:end])
+            if complete is not None:
+                return [complete], offset
+        return [], offset
+
     def receive(self, packet: Packet) -> Received | None:
         """The message that a packet completes, if any. The packet is not empty.
 
@@ -97,15 +131,19 @@ class Incoming:
                 return self._pass_through(packet)
             return self._of_form(packet)
         except EtfError as undecodable:
-            raise RemoteProtocolError(
-                f"corrupted external term from {self._peer}: {undecodable}"
-            ) from undecodable
+            raise self._corrupted(undecodable) from undecodable
+
+    def _corrupted(self, undecodable: EtfError) -> RemoteProtocolError:
+        return RemoteProtocolError(f"corrupted external term from {self._peer}: {undecodable}")
 
     def _decode_packets(
         self, data: bytes, offset: int, max_packet_bytes: int
     ) -> tuple[list[tuple[ControlMessage, Term]], int]:
-        openings = self._openings.by_size
-        return decode_packets(data, offset, openings, max_packet_bytes=max_packet_bytes, **self._options)
+        found: list[tuple[ControlMessage, Term]]
+        found, end = decode_packets(
+            data, offset, self._openings.by_size, max_packet_bytes=max_packet_bytes, **self._options
+        )
+        return found, end
 
     def _of_form(self, packet: Buffer) -> Received | None:
         if packet[0] != VERSION_MAGIC or len(packet) < 2:

@@ -40,7 +40,9 @@ class Turns:
     def holds(self, sender: Pid | None) -> bool:
         """Whether a message of this sender has to wait."""
         rounds = self._rounds
-        return bool(rounds) and (sender is None or len(rounds) > 1 or sender in rounds[0] or None in rounds[0])
+        return bool(rounds) and (
+            sender is None or len(rounds) > 1 or sender in rounds[0] or None in rounds[0]
+        )
 
     def add(self, sender: Pid | None, frames: Frames, size: int) -> None:
         """Let a message of so many bytes wait for its sender's turn."""

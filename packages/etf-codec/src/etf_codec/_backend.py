@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from . import _decoder, _encoder
 
-# Changes whenever the eight functions below, or the classes they share, change so that native code must follow.
+# Changes whenever the eight functions below, or the classes they share, change so that native code must
+# follow.
 SEAM_VERSION: Final = 3
 
 _NATIVE: Final = "etf_codec_native"
