@@ -188,10 +188,14 @@ class Connections:
             up = connected.get(node)
             if up is None:
                 self._send_later(node, signal)
-            else:
-                self._send(up, signal)
-                if up not in touched:
-                    touched.append(up)
+                continue
+            try:
+                message, payload = up.writers[type(signal)](signal)
+                up.send(message, payload)
+            except EtfError as error:
+                self._unsendable(up, signal, error)
+            if up not in touched:
+                touched.append(up)
         for up in touched:
             transport = up.transport
             transport.flush()
@@ -253,17 +257,13 @@ class Connections:
         for transport in [*self._handshakes, *(up.transport for up in self._up.values())]:
             transport.close()
 
-    def _send(self, up: Up, signal: Signal) -> None:
-        try:
-            message, payload = up.writers[type(signal)](signal)
-            up.send(message, payload)
-        except EtfError as error:
-            if isinstance(signal, ExitSignal | DownSignal):
-                # Who links or watches must hear of the end, if not of a reason made of Python objects.
-                message, _ = up.writers[type(signal)](signal)
-                up.send(message, (Atom("no_external_form"), str(error).encode()))
-            else:
-                self._owner.refuse(signal, error)
+    def _unsendable(self, up: Up, signal: Signal, error: EtfError) -> None:
+        if isinstance(signal, ExitSignal | DownSignal):
+            # Who links or watches must hear of the end, if not of a reason made of Python objects.
+            message, _ = up.writers[type(signal)](signal)
+            up.send(message, (Atom("no_external_form"), str(error).encode()))
+        else:
+            self._owner.refuse(signal, error)
 
     def _attempt(self, node: str) -> Attempt:
         attempt = self._attempts.get(node)
@@ -471,8 +471,7 @@ class Connections:
         self._owner.node_up(event.name, event.hidden)
         attempt = self._attempts.pop(event.name, None)
         if attempt is not None:
-            for signal in attempt.signals:
-                self._send(up, signal)
+            self.route(attempt.signals)
             attempt.done.set()
         return up
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from etf_codec import Pid
-from otp_behaviors import Kernel, MessageSignal, RemoteName, Signal
+from otp_behaviors import MessageSignal, RemoteName, Runtime, Signal
 
 from ergo_node._transport import Transport
 
@@ -31,8 +31,9 @@ TRICKLE: Final = 1.0
 class Flow:
     """Pauses the reading of connections, and has it resumed."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._kernel = runtime.kernel
         self._backlog: list[Transport] = []
         self._full: dict[Transport, tuple[Sequence[object], int]] = {}
 
@@ -42,7 +43,7 @@ class Flow:
             return
         if self._kernel.run_queue and transport not in self._backlog:
             self._backlog.append(transport)
-            transport.pause_reading()
+            self._pause(transport)
         transport.messages_read += len(signals)
         transport.unseen += len(signals)
         if transport.unseen >= SAMPLE:
@@ -60,6 +61,8 @@ class Flow:
             for transport, (mailbox, low) in list(self._full.items()):
                 if len(mailbox) <= low:
                     self._resume(transport)
+        if not (self._backlog or self._full):
+            self._runtime.after_run = None
 
     def forget(self, transport: Transport) -> None:
         """The connection is over."""
@@ -74,9 +77,13 @@ class Flow:
             mailbox = self._mailbox(target)
             if len(mailbox) > high and transport not in self._full:
                 self._full[transport] = (mailbox, high // 2)
-                transport.pause_reading()
+                self._pause(transport)
                 self._kernel.start_timer(TRICKLE, lambda: self._trickle(transport))
                 return
+
+    def _pause(self, transport: Transport) -> None:
+        transport.pause_reading()
+        self._runtime.after_run = self.ran
 
     def _mailbox(self, target: Pid | RemoteName) -> Sequence[object]:
         table = self._kernel.table

@@ -133,7 +133,7 @@ class Node(RpcRuntime):
         self._scopes: list[anyio.CancelScope] = []
         self._listeners: list[Listener] = []
         self._policy = policy
-        self._flow = Flow(self.kernel)
+        self._flow = Flow(self)
         self._held_up = HeldUp(self.kernel, self._relieved_node)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes)
         self._tls = None if tls is None else TlsContexts(tls)
@@ -422,11 +422,6 @@ class Node(RpcRuntime):
             kernel.held = False
         self.pump()
         self._flow.delivered(transport, signals)
-
-    def pump(self) -> None:
-        """Run the kernel now and carry out what comes out of it."""
-        super().pump()
-        self._flow.ran()
 
     def closed(self, transport: Transport) -> None:
         """A transport is over."""

@@ -168,15 +168,14 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._write()
 
     def _write(self) -> None:
-        # While blocked it waits in the connection, where ticks see that there is something to write.
-        if self.blocked or self._io.is_closing():
-            return
         write = self._io.write
-        while pieces := self._output():
+        # While blocked it waits in the connection, where ticks see that there is something to write. Large
+        # messages come some fragments at a time, for as long as the socket takes them.
+        while not (self.blocked or self._io.is_closing()):
+            pieces = self._output()
             for piece in pieces if len(pieces) == 1 else joined(pieces):
                 write(piece)
-            # Large messages come some fragments at a time, for as long as the socket takes them.
-            if self.blocked or not self.connection.bytes_pending:
+            if not self.connection.bytes_pending:
                 return
 
 

@@ -113,19 +113,18 @@ OLDER: Final[Mapping[type[ControlMessage], tuple[DistFlags, Convert]]] = {
 
 NEWER: Final[Mapping[type[ControlMessage], tuple[DistFlags, Convert]]] = {
     Unlink: (DistFlags.UNLINK_ID, _refuse),
-    AliasSend: (
-        DistFlags.ALTACT_SIG,
-        lambda m, payload: (AltactSigSend(ALTACT_ALIAS, m.from_pid, m.alias), payload),
-    ),
-    AliasSendTt: (
-        DistFlags.ALTACT_SIG,
-        lambda m, payload: (
-            AltactSigSend(ALTACT_ALIAS | ALTACT_TOKEN, m.from_pid, m.alias, m.token),
-            payload,
-        ),
-    ),
 }
 """A message's successor's flag, and what to do where it was negotiated."""
+
+ALTACT: Final[Mapping[type[ControlMessage], Convert]] = {
+    AliasSend: lambda m, payload: (AltactSigSend(ALTACT_ALIAS, m.from_pid, m.alias), payload),
+    AliasSendTt: lambda m, payload: (
+        AltactSigSend(ALTACT_ALIAS | ALTACT_TOKEN, m.from_pid, m.alias, m.token),
+        payload,
+    ),
+}
+"""What a peer gets that knows aliases by ALTACT_SIG only. One that knows ALIAS, too, gets the older message,
+which costs both sides half as much: OTP 28 and 29 take either."""
 
 
 def conversions(flags: DistFlags) -> dict[type[ControlMessage], Convert]:
@@ -139,4 +138,6 @@ def conversions(flags: DistFlags) -> dict[type[ControlMessage], Convert]:
     for message, (flag, convert) in NEWER.items():
         if flag in flags:
             table[message] = convert
+    if DistFlags.ALTACT_SIG in flags and DistFlags.ALIAS not in flags:
+        table.update(ALTACT)
     return table

@@ -280,7 +280,8 @@ def _post(
         shell.pump()
     elif kernel.outbox:
         # A request for another node, and nobody here has anything to do.
-        shell.route(kernel.outgoing())
+        signals, kernel.outbox = kernel.outbox, []
+        shell.route(signals)
 
 
 def waiter_of(kernel: Kernel) -> Waiter:

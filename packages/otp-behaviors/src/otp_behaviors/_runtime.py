@@ -76,6 +76,8 @@ class Runtime(ProgramRequests, ApplicationController):
         self._last_look = 0.0
         self._share = 1
         self._unpumped = 0
+        # Called whenever the kernel has run, as long as somebody waits for that.
+        self.after_run: Callable[[], None] | None = None
         self._client = ClientProcess(self.kernel)
         self._threads = Threads()
         self._starting = anyio.Lock()  # one start at a time, as OTP's application_controller
@@ -294,12 +296,15 @@ class Runtime(ProgramRequests, ApplicationController):
                 for effect in effects:
                     self._carry_out(effect)
             if kernel.outbox:
-                self.route(kernel.outgoing())
+                signals, kernel.outbox = kernel.outbox, []
+                self.route(signals)
             left -= spent
             if not ready or not spent or left <= 0:
                 break
         if ready:
             self.ready()
+        if self.after_run is not None:
+            self.after_run()
 
     def now(self) -> float:
         """Return the time of the monotonic clock."""
