@@ -133,7 +133,8 @@ pub fn encode<'a, 'py>(
     if let Some(short) = options.are_left_out().then(|| short(term)).flatten() {
         return Ok(short);
     }
-    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |writer| writer.out.joined(py));
+    let written =
+        written(shared, &options, None, py, |writer| versioned(writer, term), |writer| writer.out.joined(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode", (term,), Some(&options.keywords(py)?))
     })
@@ -155,7 +156,8 @@ pub fn encode_parts<'a, 'py>(
     let py = term.py();
     let shared = Shared::get(py)?;
     let options = Options { compressed, deterministic, none, legacy_identifiers, limits };
-    let written = written(shared, &options, None, py, |writer| versioned(writer, term), |writer| writer.out.parts(py));
+    let written =
+        written(shared, &options, None, py, |writer| versioned(writer, term), |writer| writer.out.parts(py));
     or_python(written, || {
         shared.encoder.bind(py).call_method("encode_parts", (term,), Some(&options.keywords(py)?))
     })
