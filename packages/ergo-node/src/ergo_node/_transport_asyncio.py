@@ -128,7 +128,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         """Write the first message at once, and together those that follow in the same iteration."""
         if self._receiving:
             return
-        if self._gathers:
+        if self._gathers or (self._written and self.connection.bytes_pending > BUFFER_HIGH):
+            # Much is written at once: only then is it known whether the peer reads.
             self._write()
         elif not self._written:
             self._written = True
