@@ -92,7 +92,8 @@ async def test_a_sender_waits_for_a_peer_that_does_not_read(epmd: Epmd) -> None:
                 stopped = await stalled(lambda: len(sent))
                 assert PEER in busy
                 waiting = a._connections._up[PEER].transport.bytes_waiting
-                assert BUSY_BYTES < waiting < BUSY_BYTES + 8 * len(CHUNK)
+                # Senders wait from BUSY_BYTES on until half of that is left; TCP takes some meanwhile.
+                assert BUSY_BYTES // 2 < waiting < BUSY_BYTES + 8 * len(CHUNK)
                 assert stopped < MANY
                 assert await a.call("net_kernel", (Atom("is_auth"), 1)) == Atom("yes")  # others go on
                 assert len(sent) == stopped
