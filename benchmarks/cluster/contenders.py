@@ -1,6 +1,5 @@
-"""The contenders as child processes, asked one at a time: a line of JSON each way."""
+"""The contenders: who they are, how they are started, and why one is missing."""
 
-import json
 import os
 import shutil
 import socket
@@ -9,78 +8,22 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from rows import (
-    ERGO,
-    FROM_OTP,
-    LOOPS,
-    ONE_NODE,
-    ONE_PROCESS,
-    OTP,
-    PURE,
-    PYRLANG,
-    SOCKET,
-    TO_OTP,
-    TWO_PROCESSES,
-)
+from child import Child
+from ergo_node import CannotStart, Tls
+from rows import ERGO, FROM_OTP, LOOPS, ONE_NODE, ONE_PROCESS, OTP, PURE, SOCKET, TLS, TO_OTP, TWO_PROCESSES
 
 HERE: Final = Path(__file__).parent
 HOST: Final = "127.0.0.1"
 COOKIE: Final = "bench"
-LISTEN: Final = "{127,0,0,1}"
-
-Answer = dict[str, Any]
-
-
-class Child:
-    """A process that answers requests, until it is closed."""
-
-    def __init__(self, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
-        self._command = command
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(env or {})},
-        )
-        self.ready = self._answer()
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    def ask(self, *request: str | float) -> Answer:
-        """Send a request and wait for the answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{json.dumps(request)}\n")
-        self._process.stdin.flush()
-        answer = self._answer()
-        if "error" in answer:
-            raise SystemExit(f"{self._command}: {request}: {answer['error']}")
-        return answer
-
-    def _answer(self) -> Answer:
-        """Read on to the next answer; contenders and their libraries may print other lines."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                answer: Answer = json.loads(line)
-                return answer
-        raise SystemExit(f"{self._command} ended with status {self._process.wait()}")
-
-    def close(self) -> None:
-        """End it, by the end of its input."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+HAS_SSL: Final = "halt(case code:lib_dir(ssl) of {error, _} -> 1; _ -> 0 end)."
+TLS_OPTIONS: Final = (
+    '{{certfile, "{0}/node.pem"}}, {{cacertfile, "{0}/ca.pem"}}, {{verify, verify_peer}},'
+    " {{versions, ['tlsv1.3', 'tlsv1.2']}}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +41,20 @@ class Contenders:
         stack: ends them.
         folder: for what is compiled.
         ergo_module: a checkout of Ergo 1.1; None asks the module proxy for it.
-        pyrlang: a folder to import Pyrlang from.
     """
 
-    def __init__(
-        self, stack: ExitStack, folder: Path, ergo_module: Path | None, pyrlang: Path | None
-    ) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, ergo_module: Path | None) -> None:
         self._stack = stack
         self._folder = folder
         self.sides: dict[tuple[str, str], Side] = {}
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self.epmd = str(self._start(sys.executable, HERE / "python_side.py", "epmd").ready["port"])
-        for loop in LOOPS:
-            self._start_python(loop, loop, {})
-        if self.sides["uvloop", ONE_NODE].child.ready["codec"] == "native":
-            self._start_python(PURE, "uvloop", {"ETF_CODEC_IMPL": "python"})
-        else:
-            self.missing[PURE] = (
-                "etf-codec-native is not installed, so all columns are on the codec in Python"
-            )
-        self.sides[SOCKET, TWO_PROCESSES] = Side(self._start(sys.executable, HERE / "socket_side.py"), "")
-        self._start_otp()
-        self._start_ergo(ergo_module)
-        self._start_pyrlang(pyrlang)
+        children = [*self._python(), *self._otp(), *self._tls(), *self._ergo(ergo_module)]
+        for child in children:
+            child.wait_ready()
+        if OTP not in self.missing:
+            self.versions[OTP] = self.sides[OTP, ONE_NODE].child.ready["release"]
 
     def _start(self, *command: str | Path, env: Mapping[str, str] | None = None) -> Child:
         child = Child(*command, env=env)
@@ -133,53 +66,94 @@ class Contenders:
         nodes = [f"{name}@{HOST}" for name in names]
         return self._start(sys.executable, HERE / "python_side.py", loop, self.epmd, *nodes, env=env)
 
-    def otp(self, name: str) -> Child:
+    def otp(self, name: str, *options: str) -> Child:
         """Start a node of OTP."""
         return self._start(
             "erl", "-noshell", "-name", f"{name}@{HOST}", "-setcookie", COOKIE, "-start_epmd", "false",
-            "-kernel", "inet_dist_use_interface", LISTEN, "-pa", self._folder, "-s", "otp_side", "main",
-            env={"ERL_EPMD_PORT": self.epmd},
+            "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-pa", self._folder, *options,
+            "-s", "otp_side", "main", env={"ERL_EPMD_PORT": self.epmd, "ERL_CRASH_DUMP_BYTES": "0"},
         )  # fmt: skip
 
-    def _start_python(self, contender: str, loop: str, env: Mapping[str, str]) -> None:
+    def _python(self) -> list[Child]:
+        started = [child for loop in LOOPS for child in self._python_nodes(loop, loop, {})]
+        if find_spec("etf_codec_native"):
+            started += self._python_nodes(PURE, "uvloop", {"ETF_CODEC_IMPL": "python"})
+        else:
+            self.missing[PURE] = (
+                "etf-codec-native is not installed, so all columns are on the codec in Python"
+            )
+        sockets = self._start(sys.executable, HERE / "socket_side.py")
+        self.sides[SOCKET, TWO_PROCESSES] = Side(sockets, "")
+        return [*started, sockets]
+
+    def _python_nodes(self, contender: str, loop: str, env: Mapping[str, str]) -> list[Child]:
         name = contender.replace(", ", "_")
         near = self.python(loop, f"{name}_near", f"{name}_beside", env=env)
-        self.python(loop, f"{name}_far", env=env)
         self.sides[contender, ONE_NODE] = Side(near, "local")
         self.sides[contender, ONE_PROCESS] = Side(near, f"{name}_beside@{HOST}")
         self.sides[contender, TWO_PROCESSES] = Side(near, f"{name}_far@{HOST}")
+        return [near, self.python(loop, f"{name}_far", env=env)]
 
-    def _start_otp(self) -> None:
+    def _otp(self) -> list[Child]:
         if shutil.which("erlc") is None:
             self.missing.update(dict.fromkeys((OTP, TO_OTP, FROM_OTP), "no `erlc` on PATH"))
-            return
+            return []
         subprocess.run(["erlc", "-o", self._folder, HERE / "otp_side.erl"], check=True)
-        near, _ = self.otp("otp_near"), self.otp("otp_far")
-        self.versions[OTP] = near.ready["release"]
+        near = self.otp("otp_near")
         self.sides[OTP, ONE_NODE] = Side(near, "local")
         self.sides[OTP, TWO_PROCESSES] = Side(near, f"otp_far@{HOST}")
         # The pairs of the two languages have processes of their own, lest one has the other's connections.
-        self.otp("otp_called"), self.python("uvloop", "python_called")
-        self.sides[TO_OTP, TWO_PROCESSES] = Side(self.python("uvloop", "to_otp"), f"otp_called@{HOST}")
-        self.sides[FROM_OTP, TWO_PROCESSES] = Side(self.otp("from_otp"), f"python_called@{HOST}")
+        to_otp, from_otp = self.python("uvloop", "to_otp"), self.otp("from_otp")
+        self.sides[TO_OTP, TWO_PROCESSES] = Side(to_otp, f"otp_called@{HOST}")
+        self.sides[FROM_OTP, TWO_PROCESSES] = Side(from_otp, f"python_called@{HOST}")
+        called = [self.otp("otp_far"), self.otp("otp_called"), self.python("uvloop", "python_called")]
+        return [near, to_otp, from_otp, *called]
 
-    def _start_ergo(self, module: Path | None) -> None:
+    def _tls(self) -> list[Child]:
+        folder = self._folder / "tls"
+        try:
+            Tls.development(folder)
+        except CannotStart as error:
+            self.missing["TLS"] = str(error)
+            return []
+        started = []
+        for loop in LOOPS:
+            near, far = (
+                self.python(loop, f"{loop}_tls_{end}", env={"BENCH_TLS": str(folder)})
+                for end in ("near", "far")
+            )
+            self.sides[loop, TLS] = Side(near, f"{loop}_tls_far@{HOST}")
+            started += [near, far]
+        return [*started, *self._otp_tls(folder)]
+
+    def _otp_tls(self, folder: Path) -> list[Child]:
+        if OTP in self.missing:
+            return []
+        if subprocess.run(["erl", "-noshell", "-eval", HAS_SSL], check=False).returncode != 0:
+            self.missing["OTP over TLS"] = "Erlang's `ssl` is not installed"
+            return []
+        options = TLS_OPTIONS.format(folder)
+        file = folder / "dist.conf"
+        file.write_text(
+            f"[{{server, [{options}, {{fail_if_no_peer_cert, true}}]}}, {{client, [{options}]}}].\n"
+        )
+        tls = ("-proto_dist", "inet_tls", "-ssl_dist_optfile", str(file))
+        near, far = self.otp("otp_tls_near", *tls), self.otp("otp_tls_far", *tls)
+        self.sides[OTP, TLS] = Side(near, f"otp_tls_far@{HOST}")
+        return [near, far]
+
+    def _ergo(self, module: Path | None) -> list[Child]:
         if shutil.which("go") is None:
             self.missing[ERGO] = "no `go` on PATH"
-            return
+            return []
         program, reason = built(self._folder / "ergo", module)
         if program is None:
             self.missing[ERGO] = reason
-            return
+            return []
         child = self._start(program, str(free_port()))
         self.sides[ERGO, ONE_NODE] = Side(child, "local")
         self.sides[ERGO, ONE_PROCESS] = Side(child, "far")
-
-    def _start_pyrlang(self, folder: Path | None) -> None:
-        if folder is None:
-            self.missing[PYRLANG] = (
-                "it is not on the index, where `pyrlang` is another package: give --pyrlang FOLDER"
-            )
+        return [child]
 
 
 def built(folder: Path, module: Path | None) -> tuple[Path | None, str]:
@@ -189,10 +163,11 @@ def built(folder: Path, module: Path | None) -> tuple[Path | None, str]:
         replace = f"-replace=github.com/halturin/ergo={module.resolve()}"
         subprocess.run(["go", "mod", "edit", replace], cwd=folder, check=True)
     build = ["go", "build", "-mod=mod", "-o", "ergoside", "."]
-    done = subprocess.run(build, cwd=folder, check=False, capture_output=True, text=True)
+    environment = {**os.environ, "GOFLAGS": "-buildvcs=false"}
+    done = subprocess.run(build, cwd=folder, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        return None, f"`go build` failed: {last[0]}"
+        return None, f"`go build` failed, give --ergo-module FOLDER: {last[0].strip()}"
     return folder / "ergoside", ""
 
 

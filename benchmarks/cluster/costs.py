@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from contenders import HOST, Child, Contenders
+from child import Child
+from contenders import HOST, Contenders
 from rows import ERGO, ONE_NODE, OTP
 
 PROCESSES: Final = 20_000

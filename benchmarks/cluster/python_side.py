@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 from anyio.to_thread import run_sync
 from epmd_server import serve
-from ergo_node import Epmd, Node, RemoteName
+from ergo_node import Epmd, Node, RemoteName, Tls
 from etf_codec import Atom, Pid, backend
 from otp_behaviors import GenServer, ServerHandle
 
@@ -98,6 +98,8 @@ class Driven:
 
     def __init__(self, epmd: Epmd, stack: AsyncExitStack) -> None:
         self.epmd = epmd
+        folder = os.environ.get("BENCH_TLS")
+        self.tls = None if folder is None else Tls(f"{folder}/node.pem", ca=f"{folder}/ca.pem")
         self.stack = stack
         self.nodes: list[Node] = []
         self.spoked = 0
@@ -105,7 +107,7 @@ class Driven:
 
     async def open(self, name: str) -> None:
         """Start a node with its servers."""
-        node = await self.stack.enter_async_context(Node(name, COOKIE, epmd=self.epmd))
+        node = await self.stack.enter_async_context(Node(name, COOKIE, epmd=self.epmd, tls=self.tls))
         self.nodes.append(node)
         for server, behavior in {"server": Server, "echo": Echo, "sink": Sink}.items():
             self.servers.setdefault(server, await node.start(behavior, name=server))

