@@ -41,6 +41,7 @@ def options() -> argparse.Namespace:
         "--ergo-module", type=Path, default=os.environ.get("ERGO_MODULE"),
         help="a checkout of Ergo 1.1.0 (or ERGO_MODULE says so); without it, Go's module proxy is asked",
     )  # fmt: skip
+    parser.add_argument("--pyrlang", type=Path, help="a folder with the packages `pyrlang` and `term`")
     return parser.parse_args()
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     chosen = [row for row in (*TEN, *MORE) if given.only in row.title]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        contenders = Contenders(stack, folder, given.ergo_module)
+        contenders = Contenders(stack, folder, given.ergo_module, given.pyrlang)
         for number in range(given.rounds):
             print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
             for row in chosen:

@@ -14,7 +14,20 @@ from typing import Final
 
 from child import Child
 from ergo_node import CannotStart, Tls
-from rows import ERGO, FROM_OTP, LOOPS, ONE_NODE, ONE_PROCESS, OTP, PURE, SOCKET, TLS, TO_OTP, TWO_PROCESSES
+from rows import (
+    ERGO,
+    FROM_OTP,
+    LOOPS,
+    ONE_NODE,
+    ONE_PROCESS,
+    OTP,
+    PURE,
+    PYRLANG,
+    SOCKET,
+    TLS,
+    TO_OTP,
+    TWO_PROCESSES,
+)
 
 HERE: Final = Path(__file__).parent
 HOST: Final = "127.0.0.1"
@@ -41,16 +54,25 @@ class Contenders:
         stack: ends them.
         folder: for what is compiled.
         ergo_module: a checkout of Ergo 1.1; None asks the module proxy for it.
+        pyrlang: a folder with the packages `pyrlang` and `term`.
     """
 
-    def __init__(self, stack: ExitStack, folder: Path, ergo_module: Path | None) -> None:
+    def __init__(
+        self, stack: ExitStack, folder: Path, ergo_module: Path | None, pyrlang: Path | None
+    ) -> None:
         self._stack = stack
         self._folder = folder
         self.sides: dict[tuple[str, str], Side] = {}
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self.epmd = str(self._start(sys.executable, HERE / "python_side.py", "epmd").ready["port"])
-        children = [*self._python(), *self._otp(), *self._tls(), *self._ergo(ergo_module)]
+        children = [
+            *self._python(),
+            *self._otp(),
+            *self._tls(),
+            *self._ergo(ergo_module),
+            *self._pyrlang(pyrlang),
+        ]
         for child in children:
             child.wait_ready()
         if OTP not in self.missing:
@@ -154,6 +176,16 @@ class Contenders:
         self.sides[ERGO, ONE_NODE] = Side(child, "local")
         self.sides[ERGO, ONE_PROCESS] = Side(child, "far")
         return [child]
+
+    def _pyrlang(self, folder: Path | None) -> list[Child]:
+        if folder is None:
+            self.missing[PYRLANG] = "the index has another package of that name: give --pyrlang FOLDER"
+            return []
+        side = (sys.executable, HERE / "pyrlang_side.py", folder, self.epmd)
+        far = self._start(*side, f"pyrlang_far@{HOST}")
+        near = self._start(*side, f"pyrlang_near@{HOST}")
+        self.sides[PYRLANG, TWO_PROCESSES] = Side(near, far.ready["where"])
+        return [near]
 
 
 def built(folder: Path, module: Path | None) -> tuple[Path | None, str]:

@@ -13,7 +13,8 @@ ERGO: Final = "Ergo 1.1"
 TO_OTP: Final = "to OTP"
 FROM_OTP: Final = "from OTP"
 SOCKET: Final = "socket"
-CONTENDERS: Final = (*PYTHON, OTP, ERGO, TO_OTP, FROM_OTP, SOCKET)
+PYRLANG: Final = "Pyrlang"
+CONTENDERS: Final = (*PYTHON, OTP, ERGO, TO_OTP, FROM_OTP, SOCKET, PYRLANG)
 
 CALLS: Final = ("number", "string", "pid", "binary")
 PARALLEL: Final = "parallel"
@@ -71,7 +72,7 @@ TITLES: Final = {
 TEN: Final = (
     *(Row(ONE_NODE, name, (*PYTHON, OTP, ERGO)) for name in (*CALLS, PARALLEL)),
     *(Row(ONE_PROCESS, name, (*PYTHON, ERGO)) for name in (*CALLS, PARALLEL)),
-    *(Row(TWO_PROCESSES, name, (*ACROSS, SOCKET)) for name in CALLS),
+    *(Row(TWO_PROCESSES, name, (*ACROSS, SOCKET, PYRLANG)) for name in CALLS),
     Row(TWO_PROCESSES, PARALLEL, ACROSS),
 )
 """The ten rows of the original's benchmark: those of two nodes once with both nodes in one process, as the
