@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from bars import summary
+from child import Failed
 from contenders import Contenders
 from costs import costs
 from report import sentence, table, write, write_readme
 from results import Results
-from rows import MORE, TEN, Row
+from rows import MORE, PYTHON, TEN, Row
 
 OUTPUT: Final = Path(__file__).parents[2] / "build" / "benchmarks"
 
@@ -45,18 +46,24 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(row: Row, contenders: Contenders, seconds: float, results: Results) -> None:
-    """One row of one round."""
+def measure(row: Row, contenders: Contenders, seconds: float, results: Results, round: int) -> None:
+    """One row of one round. A contender that fails is said to be missing; one of ours ends the run."""
     for contender in row.contenders:
         side = contenders.sides.get((contender, row.setting))
         if side is None:
             continue
         named = [row.name] if row.request == "measure" else []
-        answer = side.child.ask(row.request, *named, side.where, seconds)
+        try:
+            answer = side.child.ask(row.request, *named, side.where, seconds)
+        except Failed as failure:
+            if contender in PYTHON:
+                sys.exit(f"{row.title}, {contender}: {failure}")
+            contenders.missing[f"{contender} in {row.title}, round {round + 1}"] = str(failure)
+            continue
         if "count" in answer:
             answer[row.name] = answer["seconds"] / answer["count"] * 1e6
         for line in row.lines:
-            results.add((row.setting, line), row.title_of(line), "us", contender, answer[line])
+            results.add((row.setting, line), row.title_of(line), "us", contender, round, answer[line])
 
 
 def main() -> None:
@@ -70,10 +77,10 @@ def main() -> None:
         for number in range(given.rounds):
             print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
             for row in chosen:
-                measure(row, contenders, given.seconds, results)
+                measure(row, contenders, given.seconds, results, number)
             if not given.only:
                 for name, unit, contender, figure in costs(contenders, number):
-                    results.add(("a node", name), name, unit, contender, figure)
+                    results.add(("a node", name), name, unit, contender, number, figure)
     print(f"{table(results)}\n\n{sentence(contenders, given.rounds)}\n")
     write(given.output, results, contenders, given.rounds)
     if given.write_readme:

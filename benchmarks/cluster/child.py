@@ -16,6 +16,10 @@ CLOSING: Final = 10.0
 """Seconds a contender has to end by itself."""
 
 
+class Failed(Exception):
+    """A contender gave no figure; the text says why."""
+
+
 class Child:
     """A process that answers requests, until it is closed."""
 
@@ -47,14 +51,21 @@ class Child:
         assert self.ready
 
     def ask(self, *request: str | float) -> Answer:
-        """Send a request and wait for the answer."""
+        """Send a request and wait for the answer.
+
+        Raises:
+            Failed: it answered with an error, or has ended.
+        """
         assert self.ready
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{json.dumps(request)}\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(f"{json.dumps(request)}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"it ended with status {self._process.wait()}") from None
         answer = self._answer()
         if "error" in answer:
-            raise SystemExit(f"{self._command}: {request}: {answer['error']}")
+            raise Failed(answer["error"])
         return answer
 
     def _answer(self) -> Answer:
@@ -66,12 +77,15 @@ class Child:
             except ValueError:
                 continue
             return answer
-        raise SystemExit(f"{self._command} ended with status {self._process.wait()}")
+        raise Failed(f"{self._command} ended with status {self._process.wait()}")
 
     def close(self) -> None:
         """End it, by the end of its input."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended, with a request unread
         try:
             self._process.wait(CLOSING)
         except subprocess.TimeoutExpired:

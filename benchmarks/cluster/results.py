@@ -10,19 +10,19 @@ Where = tuple[str, str]
 
 @dataclass(slots=True)
 class Line:
-    """One line: the figures of all rounds, by contender."""
+    """One line: the figures by contender and round."""
 
     title: str
     unit: str
-    rounds: dict[str, list[float]] = field(default_factory=dict)
+    rounds: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def median(self, contender: str) -> float:
         """The median of the rounds."""
-        return statistics.median(self.rounds[contender])
+        return statistics.median(self.rounds[contender].values())
 
     def spread(self, contender: str) -> float:
         """Half the distance between the least and the greatest, as a part of the median."""
-        rounds = self.rounds[contender]
+        rounds = self.rounds[contender].values()
         return (max(rounds) - min(rounds)) / 2 / (self.median(contender) or 1.0)
 
 
@@ -32,23 +32,23 @@ class Results:
     def __init__(self) -> None:
         self.lines: dict[Where, Line] = {}
 
-    def add(self, where: Where, title: str, unit: str, contender: str, figure: float) -> None:
+    def add(self, where: Where, title: str, unit: str, contender: str, round: int, figure: float) -> None:
         """One contender's figure of one round."""
         line = self.lines.setdefault(where, Line(title, unit))
-        line.rounds.setdefault(contender, []).append(figure)
+        line.rounds.setdefault(contender, {})[round] = figure
 
     def ratio(self, ours: tuple[Where, str], theirs: tuple[Where, str]) -> float | None:
         """Ours over theirs, the median of what each round gives; None if either was not measured.
 
         The two sides of a round saw the same machine, so this is steadier than a ratio of medians.
         """
-        rounds = [self._rounds(*side) for side in (ours, theirs)]
-        pairs = [mine / its for mine, its in zip(*rounds, strict=False)]
-        return statistics.median(pairs) if pairs else None
+        mine, its = (self._rounds(*side) for side in (ours, theirs))
+        ratios = [figure / its[round] for round, figure in mine.items() if round in its]
+        return statistics.median(ratios) if ratios else None
 
-    def _rounds(self, where: Where, contender: str) -> list[float]:
+    def _rounds(self, where: Where, contender: str) -> dict[int, float]:
         line = self.lines.get(where)
-        return [] if line is None else line.rounds.get(contender, [])
+        return {} if line is None else line.rounds.get(contender, {})
 
     def as_json(self) -> list[dict[str, Any]]:
         """The lines as JSON has them."""
@@ -60,8 +60,8 @@ class Results:
                 "contenders": {
                     contender: {
                         "median": line.median(contender),
-                        "low": min(rounds),
-                        "high": max(rounds),
+                        "low": min(rounds.values()),
+                        "high": max(rounds.values()),
                         "rounds": rounds,
                     }
                     for contender, rounds in line.rounds.items()

@@ -19,6 +19,10 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 BASELINE: Final = HERE / "baseline.json"
 TOLERANCE: Final = 1.10
+OTHER_BUILD: Final = 1.20
+"""For a build of which the yardstick takes other counts: compilers gain more in some paths than in others."""
+
+SAME_BUILD: Final = 0.01
 YARDSTICK: Final = "yardstick"
 
 
@@ -47,13 +51,14 @@ def total(file: Path) -> int:
 def compared(counts: dict[str, int], baseline: dict[str, int]) -> bool:
     """Print a line for each path; whether none takes more than it may."""
     scale = counts[YARDSTICK] / baseline[YARDSTICK]
+    tolerance = TOLERANCE if abs(scale - 1) < SAME_BUILD else OTHER_BUILD
     kept = True
     for name, count in counts.items():
         if name == YARDSTICK or name not in baseline:
             continue
         ratio = count / (baseline[name] * scale)
-        verdict = "MISSED" if ratio > TOLERANCE else "ok"
-        kept &= ratio <= TOLERANCE
+        verdict = "MISSED" if ratio > tolerance else "ok"
+        kept &= ratio <= tolerance
         print(f"{name:20} {count:12,} {baseline[name] * scale:14,.0f} {ratio:8.3f}x  {verdict}")
     return kept
 

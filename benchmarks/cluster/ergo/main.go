@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/halturin/ergo"
@@ -54,12 +53,13 @@ type pair struct {
 	server *ergo.Process
 }
 
-func (p pair) calls(request etf.Term, count int) {
+func (p pair) calls(request etf.Term, count int) error {
 	for i := 0; i < count; i++ {
 		if _, err := p.caller.Call(p.server.Self(), request); err != nil {
-			panic(err)
+			return fmt.Errorf("call %d of %d: %v", i+1, count, err)
 		}
 	}
+	return nil
 }
 
 func spawn(node *ergo.Node) *ergo.Process {
@@ -79,34 +79,40 @@ func start(callers, servers *ergo.Node) []pair {
 	return started
 }
 
-func timed(action func(int), count int) float64 {
+func timed(action func(int) error, count int) (float64, error) {
 	begin := time.Now()
-	action(count)
-	return time.Since(begin).Seconds()
+	err := action(count)
+	return time.Since(begin).Seconds(), err
 }
 
 // filled runs the action, untimed until it is warm, then as often as fills the seconds.
-func filled(seconds float64, action func(int), least int) (int, float64) {
+func filled(seconds float64, action func(int) error, least int) (int, float64, error) {
 	count := least
-	took := timed(action, count)
-	for took < seconds/share {
+	took, err := timed(action, count)
+	for err == nil && took < seconds/share {
 		count = int(math.Ceil(float64(count) * math.Min(10, seconds/share/took*1.2)))
-		took = timed(action, count)
+		took, err = timed(action, count)
+	}
+	if err != nil {
+		return 0, 0, err
 	}
 	count = int(math.Max(float64(least), float64(count)*seconds/took))
-	return count, timed(action, count)
+	took, err = timed(action, count)
+	return count, took, err
 }
 
-func parallel(started []pair, count int) {
-	var all sync.WaitGroup
+func parallel(started []pair, count int) error {
+	errors := make(chan error, pairs)
 	for _, each := range started {
-		all.Add(1)
-		go func(each pair) {
-			defer all.Done()
-			each.calls(etf.Atom("ping"), count/pairs)
-		}(each)
+		go func(each pair) { errors <- each.calls(etf.Atom("ping"), count/pairs) }(each)
 	}
-	all.Wait()
+	var first error
+	for range started {
+		if err := <-errors; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 func say(answer map[string]interface{}) {
@@ -129,7 +135,9 @@ func main() {
 		ergo.NodeOptions{EPMDPort: uint16(port), DisableHeaderAtomCache: true})
 	started := map[string][]pair{"local": start(local, local), "far": start(near, far)}
 	for _, each := range started {
-		each[0].calls(1, 1)
+		if err := each[0].calls(1, 1); err != nil {
+			panic(err)
+		}
 	}
 	say(map[string]interface{}{"ready": true})
 	lines := bufio.NewScanner(os.Stdin)
@@ -146,13 +154,17 @@ func main() {
 			continue
 		}
 		row, where, seconds := request[1].(string), request[2].(string), request[3].(float64)
-		action := func(count int) { started[where][0].calls(requests[row], count) }
+		action := func(count int) error { return started[where][0].calls(requests[row], count) }
 		least := 1
 		if row == "parallel" {
-			action = func(count int) { parallel(started[where], count) }
+			action = func(count int) error { return parallel(started[where], count) }
 			least = pairs
 		}
-		count, took := filled(seconds, action, least)
+		count, took, err := filled(seconds, action, least)
+		if err != nil {
+			say(map[string]interface{}{"error": err.Error()})
+			continue
+		}
 		say(map[string]interface{}{"count": count, "seconds": took})
 	}
 }
