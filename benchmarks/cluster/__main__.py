@@ -66,6 +66,15 @@ def measure(row: Row, contenders: Contenders, seconds: float, results: Results, 
             results.add((row.setting, line), row.title_of(line), "us", contender, round, answer[line])
 
 
+def measure_costs(contenders: Contenders, results: Results, round: int) -> None:
+    """What nodes hold, in one round; what was measured before a failure stays."""
+    try:
+        for name, unit, contender, figure in costs(contenders, round):
+            results.add(("a node", name), name, unit, contender, round, figure)
+    except Failed as failure:
+        contenders.missing[f"costs, round {round + 1}"] = str(failure)
+
+
 def main() -> None:
     """Measure, print, write; with --check, fail where a bar is missed."""
     given = options()
@@ -79,8 +88,7 @@ def main() -> None:
             for row in chosen:
                 measure(row, contenders, given.seconds, results, number)
             if not given.only:
-                for name, unit, contender, figure in costs(contenders, number):
-                    results.add(("a node", name), name, unit, contender, number, figure)
+                measure_costs(contenders, results, number)
     print(f"{table(results)}\n\n{sentence(contenders, given.rounds)}\n")
     write(given.output, results, contenders, given.rounds)
     if given.write_readme:

@@ -40,6 +40,7 @@ def costs(contenders: Contenders, round: int) -> Iterator[Cost]:
         name = f"held_{contender.lower()}_{round}"
         child = start(name)
         try:
+            child.wait_ready()
             yield from connections(contenders, contender, child, name)
             yield process(contender, child)
         finally:
