@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from secrets import randbelow, token_hex
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -38,35 +38,13 @@ from ergo_node._config import NET_TICK_TIME, SETUP_TIME
 from ergo_node._errors import NotAllowed, NotConnected, failure_of
 from ergo_node._names import Names
 from ergo_node._network import Network
+from ergo_node._peers import Attempt, Owner, Up
 from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
 from ergo_node._translate import TO_WIRE, FromWire
 from ergo_node._transport import Transport, Wiring
 
 logger: Final = logging.getLogger("ergo_node")
-
-
-class Up:
-    """A connection that is up."""
-
-    __slots__ = ("from_wire", "hidden", "transport")
-
-    def __init__(self, transport: Transport, hidden: bool, from_wire: FromWire) -> None:
-        self.transport = transport
-        self.hidden = hidden
-        self.from_wire = from_wire
-
-
-class Attempt:
-    """A node that is being connected to, and what waits for that."""
-
-    __slots__ = ("done", "failure", "scope", "signals")
-
-    def __init__(self) -> None:
-        self.signals: list[Signal] = []
-        self.failure: NotConnected | None = None
-        self.done = anyio.Event()
-        self.scope = anyio.CancelScope()
 
 
 DEFAULT_POLICY: Final = Policy()
@@ -84,25 +62,6 @@ PASSIVE: Final = (DemonitorSignal, UnlinkSignal, UnlinkAckSignal, DownSignal)
 
 def _is_passive(signal: Signal) -> bool:
     return isinstance(signal, PASSIVE) or (isinstance(signal, ExitSignal) and signal.linked)
-
-
-class Owner(Protocol):
-    """The node, as its connections see it."""
-
-    def deliver(self, signals: list[Signal], transport: Transport) -> None:
-        """Take the signals of one read of a transport."""
-
-    def node_up(self, name: str, hidden: bool) -> None:
-        """A connection is up."""
-
-    def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
-        """A connection is lost, or could not be made."""
-
-    def closed(self, transport: Transport) -> None:
-        """A transport is over: what is known of it can be forgotten."""
-
-    def refuse(self, signal: Signal, error: Exception) -> None:
-        """A signal cannot be sent: one of its terms has no external form."""
 
 
 class Connections:
@@ -397,6 +356,15 @@ class Connections:
                 self._closed(transport, event)
         if signals:
             self._owner.deliver(signals, transport)
+            self._demand_few_bonds(transport)
+
+    def _demand_few_bonds(self, transport: Transport) -> None:
+        """Disconnect a node whose processes link and monitor without end (threats H18)."""
+        node, most = transport.connection.peer, self._policy.max_links_monitors
+        if self._owner.bonds_with(node) > most:
+            text = f"{node} has more than {most} links and monitors with our processes: disconnected"
+            logger.warning(text)
+            transport.give_up(text)
 
     def _requested(self, transport: Transport, event: ConnectionRequested) -> None:
         connection, name = transport.connection, event.name

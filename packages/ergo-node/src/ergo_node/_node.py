@@ -14,7 +14,6 @@ from erldist_proto import ConnectionLimits, LocalNode, NodeName
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import (
     AliasSignal,
-    Child,
     ExitError,
     Kernel,
     MessageSignal,
@@ -23,31 +22,31 @@ from otp_behaviors import (
     ServerRef,
     Signal,
     SpawnSignal,
-    Supervisor,
     destination,
     undeliverable,
 )
 
-from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_loopback
+from ergo_node._cluster import Cluster
+from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen
 from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
 from ergo_node._flow import Flow
+from ergo_node._health import Health
 from ergo_node._held_up import HeldUp
-from ergo_node._io import NAME as USER
-from ergo_node._io import User, Write, to_stdout
-from ergo_node._logger_proxy import NAME as LOGGER_PROXY
-from ergo_node._logger_proxy import LoggerProxy
+from ergo_node._io import Write, to_stdout
+from ergo_node._listening import open_listener
+from ergo_node._loop_lag import LoopLag
 from ergo_node._names import Names, Resolver
-from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
-from ergo_node._network import Listener, Network, StreamNetwork
+from ergo_node._net_kernel import IS_AUTH, NAME, YES
+from ergo_node._network import Listener, StreamNetwork
 from ergo_node._policy import Policy
 from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
-from ergo_node._rex import NAME as REX
-from ergo_node._rex import Rex
 from ergo_node._rpc import OK, RpcRuntime
+from ergo_node._strategies import Strategy
+from ergo_node._system_processes import refused, system_processes
 from ergo_node._tls import Tls, TlsContexts
 from ergo_node._translate import FLAGS
 from ergo_node._transport import Transport
@@ -76,6 +75,8 @@ class Node(RpcRuntime):
         routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
         resolver: `async def resolver(name)`, asked for nodes without a route before EPMD is; returns host and
             port, or None.
+        cluster: how the nodes to keep connected are found: `StaticNodes`, `DnsNodes`, `SrvNodes`, several of
+            them, or a `Strategy` of one's own.
         none: the atom that stands for Python's None in terms, e.g. `Atom("nil")` among Elixir nodes.
         rpc: the functions that other nodes may run, shared with other nodes of the program; `provide` adds to
             it. None begins with none at all.
@@ -102,6 +103,7 @@ class Node(RpcRuntime):
         policy: Policy = DEFAULT_POLICY,
         routes: Mapping[str, tuple[str, int]] | None = None,
         resolver: Resolver | None = None,
+        cluster: Strategy | Sequence[Strategy] = (),
         none: Atom | None = None,
         rpc: Registry | None = None,
         output: Write = to_stdout,
@@ -139,6 +141,8 @@ class Node(RpcRuntime):
         self._flow = Flow(self.kernel)
         self._held_up = HeldUp(self.kernel, self._relieved_node)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes)
+        self._lag = LoopLag(tick_time)
+        self._strategies = list(cluster) if isinstance(cluster, Sequence) else [cluster]
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
         self.ports: list[int] = []
@@ -158,8 +162,9 @@ class Node(RpcRuntime):
         network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
         if not self._listen:
             raise CannotStart("Node(listen=[]) listens nowhere: give at least one Listen")
+        warn = self._tls is None and not self._policy.allow_plain
         for listen in self._listen:
-            self._listeners.append(await self._open_listener(network, listen))
+            self._listeners.append(await open_listener(network, listen, self._name, warn=warn))
         self.ports = [listener.port for listener in self._listeners]
         self.port = self.ports[0]
         if self._epmd is None:
@@ -184,18 +189,15 @@ class Node(RpcRuntime):
 
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
-        # Supervised, for any peer may send it an exit signal.
-        children = [
-            Child(NetKernel, name=NAME),
-            Child(Rex, self, name=REX),
-            Child(User, self._output, self._lead, name=USER),
-            Child(LoggerProxy, name=LOGGER_PROXY),
-        ]
-        await self.start(Supervisor(*children, intensity=10, name="net_sup"))
+        await self.start(system_processes(self, self._output, self._lead))
         listeners, self._listeners = self._listeners, []
         assert self._connections is not None
         for listener in listeners:
             tasks.start_soon(self._until_left, listener.serve, self._connections, tasks)
+        tasks.start_soon(self._until_left, self._lag.measure)
+        cluster = Cluster(lambda: self.name, self._keep, self._reconnects.end, self.add_route)
+        for number, strategy in enumerate(self._strategies):
+            tasks.start_soon(self._until_left, cluster.follow, number, strategy, name=f"follow {strategy!r}")
 
     async def closing(self) -> None:
         """Say goodbye: every connection closes, the name is released."""
@@ -214,19 +216,6 @@ class Node(RpcRuntime):
                 # The node was left before this task had its first turn.
                 scope.cancel()
             await function(*args, **status)
-
-    async def _open_listener(self, network: Network, listen: Listen) -> Listener:
-        local, everywhere = ("::1", "::") if ":" in self._name.host else ("127.0.0.1", "0.0.0.0")  # noqa: S104  # peers reach us
-        host = listen.host or (local if is_loopback(self._name.host) else everywhere)
-        failure: OSError | None = None
-        for port in listen.ports:
-            try:
-                return await network.listen(host, port)
-            except OSError as error:
-                failure = error
-        ports = ", ".join(str(port) for port in listen.ports)
-        why = "no port was given" if failure is None else failure.strerror or str(failure)
-        raise CannotStart(f"{self.name} cannot listen on {host}, port {ports}: {why}; give Listen(ports=...)")
 
     # Other nodes
 
@@ -313,11 +302,17 @@ class Node(RpcRuntime):
         self._checked(node)
         if self._tasks is None:
             raise RuntimeError(f"{self.name} has not been started: use it as `async with`")
-        if node not in self._reconnects:
-            scope = self._reconnects.add(node)
-            self._tasks.start_soon(
-                self._until_left, self._reconnects.keep, node, scope, name=f"keep {node} connected"
-            )
+        self._keep(node)
+
+    def _keep(self, node: str) -> bool:
+        assert self._tasks is not None
+        if node in self._reconnects:
+            return False
+        scope = self._reconnects.add(node)
+        self._tasks.start_soon(
+            self._until_left, self._reconnects.keep, node, scope, name=f"keep {node} connected"
+        )
+        return True
 
     def nodes(self, kind: Kind = "visible") -> list[str]:
         """Return the connected nodes (`erlang:nodes/1`)."""
@@ -355,6 +350,23 @@ class Node(RpcRuntime):
             NodeName.parse(node)
         except ValueError as error:
             raise BadName(str(error)) from error
+
+    def health(self) -> Health:
+        """Say how the node is; `ergo_node.health` serves this to the probes of Kubernetes."""
+        connected = tuple(self.nodes("all"))
+        return Health(
+            self.name,
+            running=self._running() and self.kernel.whereis(NAME) is not None,
+            listening=self._running(),
+            registered=None if self._epmd is None else self._names.registered,
+            lag=self._lag.seconds,
+            max_lag=self._lag.limit,
+            connected=connected,
+            missing=tuple(node for node in self._reconnects if node not in connected),
+        )
+
+    def _running(self) -> bool:
+        return self._connections is not None and not self._connections.closing
 
     # Messages
 
@@ -435,7 +447,8 @@ class Node(RpcRuntime):
         kernel.held = True
         try:
             for signal in signals:
-                kernel.deliver(signal)
+                if not refused(kernel, signal):
+                    kernel.deliver(signal)
         finally:
             kernel.held = False
         self.pump()
@@ -445,6 +458,10 @@ class Node(RpcRuntime):
         """Run the kernel now and carry out what comes out of it."""
         super().pump()
         self._flow.ran()
+
+    def bonds_with(self, node: str) -> int:
+        """Return how many links and monitors a node has with our processes."""
+        return self.kernel.bonds_with(node)
 
     def closed(self, transport: Transport) -> None:
         """A transport is over."""

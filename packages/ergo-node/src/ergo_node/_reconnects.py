@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 
@@ -31,6 +31,9 @@ class Reconnects:
 
     def __contains__(self, node: str) -> bool:
         return node in self._kept
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
 
     def add(self, node: str) -> anyio.CancelScope:
         """Note a node; `keep` is then to be run within the scope."""
