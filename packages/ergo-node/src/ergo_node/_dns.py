@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import dns.asyncbackend
 import dns.asyncresolver
 import dns.exception
-import dns.rdatatype
 import dns.resolver
 
 from ergo_node._errors import DiscoveryFailed
@@ -57,7 +57,13 @@ async def _answers(query: str, record: str, nameserver: tuple[str, int] | None) 
             resolver.nameservers = [nameserver[0]]
             resolver.port = nameserver[1]
         answer = await resolver.resolve(
-            query, record, raise_on_no_answer=False, lifetime=ANSWER_SECONDS, search=nameserver is None
+            query,
+            record,
+            raise_on_no_answer=False,
+            lifetime=ANSWER_SECONDS,
+            search=nameserver is None,
+            # By default it takes what the first caller of the program runs on.
+            backend=dns.asyncbackend.get_backend(dns.asyncbackend.sniff()),
         )
     except (dns.exception.DNSException, OSError, ValueError) as error:
         raise DiscoveryFailed(f"{query} is not to be resolved ({record}): {error}") from error
