@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -28,7 +29,7 @@ class LoopLag:
         self.limit = tick_time * WARNING_SHARE
         self._beat = min(1.0, self.limit / BEATS)
         self._last = 0.0
-        self._due = monotonic() + self._beat
+        self._due = inf  # nothing is measured yet
 
     @property
     def seconds(self) -> float:

@@ -67,15 +67,17 @@ class HealthServer:
 
     async def _serve(self, stream: SocketStream) -> None:
         protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST)
+        with_body = True
         try:
             request = await _request(protocol, stream)
             if request is None:
                 return
+            with_body = request.method != b"HEAD"
             status, body = self._answer(request)
         except h11.RemoteProtocolError as error:
             status, body = error.error_status_hint, {"error": str(error)}
         if protocol.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            await stream.send(_response(protocol, status, body))
+            await stream.send(_response(protocol, status, body, with_body))
 
     def _answer(self, request: h11.Request) -> tuple[int, dict[str, object]]:
         if request.method not in (b"GET", b"HEAD"):
@@ -103,7 +105,7 @@ async def _request(protocol: h11.Connection, stream: SocketStream) -> h11.Reques
             protocol.receive_data(b"")
 
 
-def _response(protocol: h11.Connection, status: int, body: dict[str, object]) -> bytes:
+def _response(protocol: h11.Connection, status: int, body: dict[str, object], with_body: bool) -> bytes:
     data = json.dumps(body).encode() + b"\n"
     headers = [
         ("content-type", "application/json"),
@@ -111,7 +113,8 @@ def _response(protocol: h11.Connection, status: int, body: dict[str, object]) ->
         ("cache-control", "no-store"),
         ("connection", "close"),
     ]
-    events = [h11.Response(status_code=status, headers=headers), h11.Data(data=data), h11.EndOfMessage()]
+    response = h11.Response(status_code=status, headers=headers)
+    events = [response, *([h11.Data(data=data)] if with_body else []), h11.EndOfMessage()]
     return b"".join(protocol.send(event) or b"" for event in events)
 
 
