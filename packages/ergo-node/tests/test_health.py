@@ -51,7 +51,7 @@ def test_what_makes_it_unready(changes: dict[str, Any], live: bool, word: str) -
 
 
 def test_missing_nodes_are_told_but_do_not_count() -> None:
-    alone = a_health(missing=("b@x", "c@x"))
+    alone = a_health(connected=("d@x",), wanted=("b@x", "c@x", "d@x"))
     assert alone.ready
     assert alone.reasons == ("not connected to b@x", "not connected to c@x")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from secrets import randbelow, token_hex
+from secrets import token_hex
 from time import monotonic
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from ergo_node._config import NET_TICK_TIME, SETUP_TIME
 from ergo_node._errors import NotAllowed, NotConnected, failure_of
 from ergo_node._names import Names
 from ergo_node._network import Network
+from ergo_node._own_name import OwnName, new_creation
 from ergo_node._peers import Attempt, Owner, Up
 from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
@@ -68,7 +69,7 @@ class Connections:
     """All connections of a node.
 
     Args:
-        local: who we are.
+        own_name: who we are.
         cookie_of: the cookie shared with a node.
         names: finds other nodes.
         network: opens sockets.
@@ -82,7 +83,7 @@ class Connections:
 
     def __init__(
         self,
-        local: LocalNode,
+        own_name: OwnName,
         cookie_of: Callable[[str], str],
         names: Names,
         network: Network,
@@ -95,7 +96,7 @@ class Connections:
         tick_time: float = NET_TICK_TIME,
         limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
-        self._local = local
+        self._own_name = own_name
         self._cookie_of = cookie_of
         self._names = names
         self._network = network
@@ -117,8 +118,13 @@ class Connections:
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
         self._admitted: set[Transport] = set()
+        self._asking: Attempt | None = None
         self.busy: set[str] = set()
         self.closing = False
+
+    @property
+    def _local(self) -> LocalNode:
+        return self._own_name.local
 
     def nodes(self) -> list[tuple[str, bool]]:
         """Return the connected nodes, and whether each is hidden."""
@@ -132,7 +138,9 @@ class Connections:
         for signal in signals:
             node = destination(signal)
             up = self._up.get(node)
-            if up is None:
+            if up is None and node in (self._local.name, self._own_name.inside):
+                self._owner.deliver_own(signal)
+            elif up is None:
                 self._send_later(node, signal)
             else:
                 self._send(up, signal)
@@ -196,13 +204,14 @@ class Connections:
 
     def _send(self, up: Up, signal: Signal) -> None:
         connection = up.transport.connection
+        sent = signal if up.identifiers is None else up.identifiers.outward(signal)
         try:
-            message, payload = TO_WIRE[type(signal)](signal, connection.flags)
+            message, payload = TO_WIRE[type(sent)](sent, connection.flags)
             connection.send(message, payload)
         except EtfError as error:
             if isinstance(signal, ExitSignal | DownSignal):
                 # Who links or watches must hear of the end, if not of a reason made of Python objects.
-                message, _ = TO_WIRE[type(signal)](signal, connection.flags)
+                message, _ = TO_WIRE[type(sent)](sent, connection.flags)
                 connection.send(message, (Atom("no_external_form"), str(error).encode()))
             else:
                 self._owner.refuse(signal, error)
@@ -219,6 +228,7 @@ class Connections:
         opened: Transport | None = None
         try:
             with attempt.scope, anyio.fail_after(SETUP_TIME):
+                await self._wait_for_name(attempt)
                 opened = await self._open(node)
         except TimeoutError:
             self._give_up(node, attempt, NotConnected(f"{node} has not answered within {SETUP_TIME:g} s"))
@@ -230,6 +240,15 @@ class Connections:
                 await self._wait_for_peer(node, attempt)
             else:
                 await self._shake_hands(node, attempt, opened)
+
+    async def _wait_for_name(self, attempt: Attempt) -> None:
+        """Let one attempt at a time ask for a name: the others come when it has brought one, or failed."""
+        while self._local.is_dynamic:
+            asking = self._asking
+            if asking is None or asking.done.is_set():
+                self._asking = attempt
+                return
+            await asking.done.wait()
 
     async def _shake_hands(self, node: str, attempt: Attempt, transport: Transport) -> None:
         attempt.scope = anyio.CancelScope()
@@ -342,7 +361,7 @@ class Connections:
                 if up is not None and up.transport is transport:
                     signal = up.from_wire.signal(event.message, event.payload)
                     if signal is not None:
-                        signals.append(signal)
+                        signals.append(signal if up.identifiers is None else up.identifiers.inward(signal))
             elif isinstance(event, Connected):
                 up = self._connected(transport, event)
             elif isinstance(event, ConnectionRequested):
@@ -396,8 +415,7 @@ class Connections:
             logger.warning("connection from %s: %s", transport.host, forbidden)
             transport.connection.send(Refuse("not_allowed"))
             return
-        creation = 4 + randbelow(2**32 - 4)
-        transport.connection.send(Accept(self._cookie_of(name), name=name, creation=creation))
+        transport.connection.send(Accept(self._cookie_of(name), name=name, creation=new_creation()))
 
     def _vouched(self, transport: Transport, host: str) -> bool:
         """Tell whether the peer's certificate, if there has to be one, is for the host it claims to be on."""
@@ -414,7 +432,9 @@ class Connections:
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.
             old.transport.close()
             self._owner.node_down(event.name, "connection_closed", True, old.hidden)
-        up = Up(transport, event.hidden, FromWire(self._local.name, event.name))
+        self._own_name.connected(event)
+        from_wire = FromWire(self._own_name.inside, event.name)
+        up = Up(transport, event.hidden, from_wire, self._own_name.identifiers)
         self._up[event.name] = up
         self._owner.node_up(event.name, event.hidden)
         attempt = self._attempts.pop(event.name, None)
@@ -432,4 +452,15 @@ class Connections:
             del self._up[name]
             self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)
+            if self._own_name.lost(name):
+                self._lose_name(name)
             self._owner.node_down(name, event.reason, True, up.hidden)
+
+    def _lose_name(self, giver: str) -> None:
+        """The node that gave us our name is lost: no other may know us by it any longer."""
+        failure = NotConnected(f"{giver} is lost, and with it the name it gave this node")
+        for node, attempt in list(self._attempts.items()):
+            attempt.scope.cancel()
+            self._give_up(node, attempt, failure)
+        for transport in [*self._handshakes, *(up.transport for up in self._up.values())]:
+            transport.close()

@@ -18,7 +18,7 @@ class Health:
         lag: seconds the event loop is late.
         max_lag: seconds of that which endanger connections, a quarter of the tick time.
         connected: the connected nodes, hidden ones included.
-        missing: nodes to be kept connected that are not.
+        wanted: the nodes to be kept connected.
     """
 
     node: str
@@ -28,7 +28,12 @@ class Health:
     lag: float
     max_lag: float
     connected: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The wanted nodes that are not connected."""
+        return tuple(node for node in self.wanted if node not in self.connected)
 
     @property
     def live(self) -> bool:

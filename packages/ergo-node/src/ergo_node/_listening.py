@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from erldist_proto import NodeName
@@ -25,18 +26,23 @@ def address(listen: Listen, host: str) -> str:
     return listen.host or (local if is_loopback(host) else everywhere)
 
 
-async def open_listener(network: Network, listen: Listen, name: NodeName, *, warn: bool) -> Listener:
-    """Listen at the first free port.
-
-    Args:
-        network: opens the socket.
-        listen: where.
-        name: the node.
-        warn: whether to say so if others than this machine can connect.
+async def open_listeners(
+    network: Network, places: Sequence[Listen], name: NodeName, opened: list[Listener], *, warn: bool
+) -> None:
+    """Listen at each place; `opened` gets the listeners one by one, for they are to be closed if one fails.
 
     Raises:
-        CannotStart: no port is to be had; the text says why.
+        CannotStart: at one of them no port is to be had; the text says why.
     """
+    if not places:
+        raise CannotStart("Node(listen=[]) listens nowhere: give at least one Listen")
+    for listen in places:
+        listener = await _open(network, listen, name, warn)
+        opened.append(listener)
+
+
+async def _open(network: Network, listen: Listen, name: NodeName, warn: bool) -> Listener:
+    """Listen at the first free port; `warn` says so if others than this machine can connect."""
     host = address(listen, name.host)
     failure: OSError | None = None
     for port in listen.ports:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from secrets import randbelow, randbits
+from secrets import randbits
 from time import monotonic
 from typing import Any, Final, Literal
 
@@ -36,11 +36,12 @@ from ergo_node._flow import Flow
 from ergo_node._health import Health
 from ergo_node._held_up import HeldUp
 from ergo_node._io import Write, to_stdout
-from ergo_node._listening import open_listener
+from ergo_node._listening import open_listeners
 from ergo_node._loop_lag import LoopLag
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES
-from ergo_node._network import Listener, StreamNetwork
+from ergo_node._network import Listener, Network, StreamNetwork
+from ergo_node._own_name import DYNAMIC, DynamicName, OwnName, new_creation
 from ergo_node._policy import Policy
 from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
@@ -65,7 +66,8 @@ class Node(RpcRuntime):
     """An Erlang node. Use it as `async with`; leaving it stops its processes and closes its connections.
 
     Args:
-        name: `name@host`; the host is how other nodes reach this one.
+        name: `name@host`; the host is how other nodes reach this one. `undefined@host` asks the first node it
+            connects to for a name, as `erl -name undefined`: it listens nowhere and is hidden.
         cookie: the secret of the cluster; None reads it where OTP does (`~/.erlang.cookie`).
         hidden: whether to stay out of `nodes()` of others, and of `global`.
         epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
@@ -119,7 +121,10 @@ class Node(RpcRuntime):
             self._cookie = read_cookie() if cookie is None else checked(cookie)
         except ValueError as error:
             raise CannotStart(str(error)) from error
-        kernel = Kernel(name, now=monotonic(), seed=randbits(64))
+        creation = new_creation()
+        self._dynamic = DynamicName(self._name.host, creation) if self._name.name == DYNAMIC else None
+        inside = name if self._dynamic is None else self._dynamic.inside
+        kernel = Kernel(inside, creation, now=monotonic(), seed=randbits(64))
         nothing = OK if none is None else None
         super().__init__(kernel, shutdown=shutdown, functions=rpc, nothing=nothing)
         self._cookies: dict[str, str] = {}
@@ -152,29 +157,17 @@ class Node(RpcRuntime):
 
     @property
     def name(self) -> str:
-        """The node's name, `name@host`."""
-        return str(self._name)
+        """The node's name, `name@host`; of a node that waits for one, `nonode@nohost`."""
+        return str(self._name) if self._dynamic is None else self._dynamic.name
 
     # Starting and stopping: what `Runtime` calls
 
     async def opening(self, tasks: TaskGroup) -> None:
         """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
         network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
-        if not self._listen:
-            raise CannotStart("Node(listen=[]) listens nowhere: give at least one Listen")
-        warn = self._tls is None and not self._policy.allow_plain
-        for listen in self._listen:
-            self._listeners.append(await open_listener(network, listen, self._name, warn=warn))
-        self.ports = [listener.port for listener in self._listeners]
-        self.port = self.ports[0]
-        if self._epmd is None:
-            # As OTP without EPMD: 32 random bits, but none of the reserved 0 to 3.
-            creation = 4 + randbelow(2**32 - 4)
-        else:
-            creation = await tasks.start(self._until_left, self._names.keep_registered, self.port)
-        self.kernel.incarnate(creation)
+        own_name = self._dynamic or OwnName(await self._local_node(network, tasks))
         self._connections = Connections(
-            LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden),
+            own_name,
             self.cookie_of,
             self._names,
             network,
@@ -186,6 +179,17 @@ class Node(RpcRuntime):
             tick_time=self._tick_time,
             limits=self._limits,
         )
+
+    async def _local_node(self, network: Network, tasks: TaskGroup) -> LocalNode:
+        warn = self._tls is None and not self._policy.allow_plain
+        await open_listeners(network, self._listen, self._name, self._listeners, warn=warn)
+        self.ports = [listener.port for listener in self._listeners]
+        self.port = self.ports[0]
+        creation = new_creation()
+        if self._epmd is not None:
+            creation = await tasks.start(self._until_left, self._names.keep_registered, self.port)
+        self.kernel.incarnate(creation)
+        return LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden)
 
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
@@ -353,16 +357,15 @@ class Node(RpcRuntime):
 
     def health(self) -> Health:
         """Say how the node is; `ergo_node.health` serves this to the probes of Kubernetes."""
-        connected = tuple(self.nodes("all"))
         return Health(
             self.name,
             running=self._running() and self.kernel.whereis(NAME) is not None,
-            listening=self._running(),
-            registered=None if self._epmd is None else self._names.registered,
+            listening=None if self._dynamic else self._running(),
+            registered=None if self._dynamic or self._epmd is None else self._names.registered,
             lag=self._lag.seconds,
             max_lag=self._lag.limit,
-            connected=connected,
-            missing=tuple(node for node in self._reconnects if node not in connected),
+            connected=tuple(self.nodes("all")),
+            wanted=tuple(self._reconnects),
         )
 
     def _running(self) -> bool:
@@ -458,6 +461,10 @@ class Node(RpcRuntime):
         """Run the kernel now and carry out what comes out of it."""
         super().pump()
         self._flow.ran()
+
+    def deliver_own(self, signal: Signal) -> None:
+        """Take a signal that names this node by the name other nodes know it by."""
+        self.kernel.deliver(signal)
 
     def bonds_with(self, node: str) -> int:
         """Return how many links and monitors a node has with our processes."""

@@ -8,6 +8,7 @@ import anyio
 from otp_behaviors import Signal
 
 from ergo_node._errors import NotConnected
+from ergo_node._identifiers import Identifiers
 from ergo_node._translate import FromWire
 from ergo_node._transport import Transport
 
@@ -15,12 +16,15 @@ from ergo_node._transport import Transport
 class Up:
     """A connection that is up."""
 
-    __slots__ = ("from_wire", "hidden", "transport")
+    __slots__ = ("from_wire", "hidden", "identifiers", "transport")
 
-    def __init__(self, transport: Transport, hidden: bool, from_wire: FromWire) -> None:
+    def __init__(
+        self, transport: Transport, hidden: bool, from_wire: FromWire, identifiers: Identifiers | None
+    ) -> None:
         self.transport = transport
         self.hidden = hidden
         self.from_wire = from_wire
+        self.identifiers = identifiers  # None unless our name on this connection is not the one inside
 
 
 class Attempt:
@@ -40,6 +44,9 @@ class Owner(Protocol):
 
     def deliver(self, signals: list[Signal], transport: Transport) -> None:
         """Take the signals of one read of a transport."""
+
+    def deliver_own(self, signal: Signal) -> None:
+        """Take a signal that names this node by the name other nodes know it by."""
 
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""

@@ -183,6 +183,8 @@ class Handshake:
         if not self._local.is_dynamic:
             raise RemoteProtocolError("handshake: we were given a name without asking for one")
         _demand_name(status.name)
+        if status.name == self.peer:
+            raise RemoteProtocolError("handshake: we were given the peer's own name")
         self._name, self._creation = status.name, status.creation
         return State.AWAIT_CHALLENGE
 
