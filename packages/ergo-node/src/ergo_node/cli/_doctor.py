@@ -82,14 +82,15 @@ class Patient:
                 error, "a node is called name@host; `epmd -names` on its host shows the first part"
             ) from error
         long = "." in self.name.host or ":" in self.name.host
-        return f"{self.name.name} on {self.name.host}, a {'long' if long else 'short'} name (erl -{'name' if long else 'sname'})"
+        kind = "a long name (erl -name)" if long else "a short name (erl -sname)"
+        return f"{self.name.name} on {self.name.host}, {kind}"
 
     async def resolve(self) -> str:
         """Does the host exist?"""
         try:
             infos = await anyio.getaddrinfo(self.name.host, None)
         except (OSError, UnicodeError) as error:
-            advice = f"no such host here: add {self.name.host} to DNS or /etc/hosts, or name the node by its address"
+            advice = f"add {self.name.host} to DNS or /etc/hosts, or name the node by its address"
             raise Failed(error, advice) from error
         return ", ".join(sorted({str(address[0]) for *_, address in infos}))
 
@@ -109,8 +110,8 @@ class Patient:
             raise Failed(error, f"it knows {others}: start the node, or mind its spelling") from error
         except epmd_server.EpmdUnreachable as error:
             advice = (
-                "start a node or `epmd -daemon` there, and open its port in the firewall; is ERL_EPMD_PORT the same"
-                " on both sides? A node without EPMD needs --port"
+                "start a node or `epmd -daemon` there, and open its port in the firewall; is ERL_EPMD_PORT"
+                " the same on both sides? A node without EPMD needs --port"
             )
             raise Failed(error, advice) from error
         except epmd_server.EpmdError as error:
@@ -129,10 +130,10 @@ class Patient:
             await stream.aclose()
         except (OSError, TimeoutError) as error:
             advice = (
-                f"open port {port} in the firewall (inet_dist_listen_min and _max make it a known one), and see"
-                " that the node listens at this address (inet_dist_use_interface)"
+                f"open port {port} in the firewall (inet_dist_listen_min and _max make it a known one), and"
+                " see that the node listens at this address (inet_dist_use_interface)"
             )
-            raise Failed(f"{host}:{port}: {error or 'no answer'}", advice) from error
+            raise Failed(f"{host}:{port}: {str(error) or 'no answer'}", advice) from error
         return f"{host}:{port} accepts connections"
 
     async def shake_hands(self) -> str:

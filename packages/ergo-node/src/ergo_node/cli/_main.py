@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     _certs.add_arguments(certs)
     for name, command, help in COMMANDS:
         sub = _command(commands, name, command, help)
-        sub.add_argument("--name", default="ergo@127.0.0.1", help="our node name (default: %(default)s)")
+        ours = None if name == "doctor" else "ergo@127.0.0.1"
+        sub.add_argument("--name", default=ours, help="our node name (default: %(default)s)")
         sub.add_argument("--cookie", help="the cookie; ~/.erlang.cookie if left out")
         sub.add_argument("--epmd-port", type=int, help="the port of EPMD; ERL_EPMD_PORT, else 4369")
         sub.add_argument("node", help="the other node, name@host")
