@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import dns.message
@@ -114,10 +114,14 @@ async def test_addresses_by_the_system() -> None:
 
 async def test_addresses_by_a_nameserver(name_server: NameServer) -> None:
     name_server.records = {(QUERY, "A"): ["10.0.0.2", "10.0.0.1"], (QUERY, "AAAA"): ["fd00::4"]}
-    expected = {"ipv4": ["app@10.0.0.1", "app@10.0.0.2"], "ipv6": ["app@fd00::4"]}
-    expected["any"] = expected["ipv4"] + expected["ipv6"]
+    ipv4, ipv6 = ["app@10.0.0.1", "app@10.0.0.2"], ["app@fd00::4"]
+    expected: dict[Literal["any", "ipv4", "ipv6"], list[str]] = {
+        "ipv4": ipv4,
+        "ipv6": ipv6,
+        "any": ipv4 + ipv6,
+    }
     for family, nodes in expected.items():
-        strategy = DnsNodes(QUERY, "app", family=family, nameserver=name_server.address)  # type: ignore[arg-type]  # a key
+        strategy = DnsNodes(QUERY, "app", family=family, nameserver=name_server.address)
         assert list(await strategy.find()) == nodes
     with pytest.raises(DiscoveryFailed, match="is not to be resolved"):
         await DnsNodes(f"no.{QUERY}", "app", nameserver=name_server.address).find()
