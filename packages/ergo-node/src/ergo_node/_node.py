@@ -145,7 +145,7 @@ class Node(RpcRuntime):
         self._policy = policy
         self._flow = Flow(self.kernel)
         self._held_up = HeldUp(self.kernel, self._relieved_node)
-        self._reconnects = Reconnects(self._connect, self.monitor_nodes)
+        self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
         self._lag = LoopLag(tick_time)
         self._strategies = list(cluster) if isinstance(cluster, Sequence) else [cluster]
         self._tls = None if tls is None else TlsContexts(tls)
@@ -197,11 +197,11 @@ class Node(RpcRuntime):
         listeners, self._listeners = self._listeners, []
         assert self._connections is not None
         for listener in listeners:
-            tasks.start_soon(self._until_left, listener.serve, self._connections, tasks)
-        tasks.start_soon(self._until_left, self._lag.measure)
-        cluster = Cluster(lambda: self.name, self._keep, self._reconnects.end, self.add_route)
+            self._start(listener.serve, self._connections, tasks)
+        self._start(self._lag.measure)
+        cluster = Cluster(lambda: self.name, self._reconnects.begin, self._reconnects.end, self.add_route)
         for number, strategy in enumerate(self._strategies):
-            tasks.start_soon(self._until_left, cluster.follow, number, strategy, name=f"follow {strategy!r}")
+            self._start(cluster.follow, number, strategy)
 
     async def closing(self) -> None:
         """Say goodbye: every connection closes, the name is released."""
@@ -212,6 +212,10 @@ class Node(RpcRuntime):
         self._audience.close()
         for listener in self._listeners:
             await listener.aclose()
+
+    def _start(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        assert self._tasks is not None
+        self._tasks.start_soon(self._until_left, function, *args)
 
     async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
         with anyio.CancelScope() as scope:
@@ -306,17 +310,7 @@ class Node(RpcRuntime):
         self._checked(node)
         if self._tasks is None:
             raise RuntimeError(f"{self.name} has not been started: use it as `async with`")
-        self._keep(node)
-
-    def _keep(self, node: str) -> bool:
-        assert self._tasks is not None
-        if node in self._reconnects:
-            return False
-        scope = self._reconnects.add(node)
-        self._tasks.start_soon(
-            self._until_left, self._reconnects.keep, node, scope, name=f"keep {node} connected"
-        )
-        return True
+        self._reconnects.begin(node)
 
     def nodes(self, kind: Kind = "visible") -> list[str]:
         """Return the connected nodes (`erlang:nodes/1`)."""
