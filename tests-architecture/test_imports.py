@@ -25,6 +25,8 @@ OPTIONAL: Final = {
     "etf_codec._backend": {"etf_codec_native"},  # the accelerator, a distribution of its own
     "etf_codec.testing": {"hypothesis"},  # strategies are of no use without it
     "ergo_node._certificates": {"cryptography"},  # loaded on demand, by what makes certificates
+    "ergo_node._dns": {"dns"},  # dnspython, loaded on demand, by strategies that need it
+    "ergo_node.health": {"h11"},  # a module of its own, for those who serve probes
 }
 
 WAITING: Final = {"asyncio", "anyio", "trio", "socket", "ssl", "select", "selectors", "threading"}
@@ -36,7 +38,7 @@ SHELL: Final = {
     "otp_behaviors": {"_log", "_application_controller", "_task", "_runtime", "_threads", "_waiter_asyncio"},
     "ergo_node": {"*"},
 }
-PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers"}
+PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers", "ergo_node._membership"}
 
 # The spine of each package, lowest first: a file never needs one further up, not even through others.
 SPINES: Final = {
@@ -166,7 +168,7 @@ def private_imports(module: str, tree: ast.AST) -> list[str]:
     for each in imports(module, tree, is_package=is_package(module)):
         if each.top == top or each.top not in MAY_IMPORT:
             continue
-        if each.module not in {each.top, f"{each.top}.testing", f"{each.top}.sync"}:
+        if each.module not in {each.top, f"{each.top}.testing", f"{each.top}.sync", f"{each.top}.health"}:
             complaints.append(
                 f"{module}:{each.line} imports {each.module}: take public names from {each.top}"
             )

@@ -47,6 +47,9 @@ def distribution(requirement: str) -> str:
     return requirement
 
 
+IMPORTED_AS: Final = {"dns": "dnspython"}  # distributions whose packages have another name
+
+
 def imported_distributions(package: Path) -> Iterator[str]:
     """What the package's files import from outside, as distribution names; `testing` brings its own tools."""
     for path in (package / "src").rglob("*.py"):
@@ -58,7 +61,8 @@ def imported_distributions(package: Path) -> Iterator[str]:
                 names = [node.module]
             tops = {name.partition(".")[0] for name in names}
             yield from (
-                top.replace("_", "-") for top in tops - sys.stdlib_module_names - {import_name(package)}
+                IMPORTED_AS.get(top, top.replace("_", "-"))
+                for top in tops - sys.stdlib_module_names - {import_name(package)}
             )
 
 

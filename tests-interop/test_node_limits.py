@@ -9,7 +9,7 @@ import pytest
 from epmd_server import look_up
 from ergo_node import HandshakeRefused, Listen, Node, NodeDown, NodeUp, NotAllowed, Policy
 from erlang_peer import StartErl
-from etf_codec import Atom
+from etf_codec import Atom, encode
 from otp_behaviors import Process
 
 pytestmark = pytest.mark.anyio
@@ -119,3 +119,33 @@ async def test_erlang_is_held_up_by_a_slow_process_and_resumes(start_erl: StartE
         go.set()
         assert (await done).reason == Atom("normal")
     assert count == 3000
+
+
+async def test_erlang_monitors_without_end(start_erl: StartErl, epmd_port: int) -> None:
+    erl = await start_erl(ERL)
+    async with Node(PY, "secret", policy=Policy(max_links_monitors=100)) as node:
+        assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
+        grasp = "[monitor(process, {net_kernel, 'PY'}) || _ <- lists:seq(1, N)]".replace("PY", PY)
+        await erl.eval(grasp.replace("N)", "100)"))
+        assert await node.ping(ERL)
+        assert node.kernel.bonds_with(ERL) == 100
+        with node.monitor_nodes() as events, anyio.fail_after(10):
+            await erl.eval(grasp.replace("N)", "50)"))
+            assert await anext(events) == NodeDown(ERL, "connection_closed")
+        downs = "length([1 || _ <- lists:seq(1, 150), receive {'DOWN', _, _, _, noconnection} -> true end])"
+        assert await erl.eval(downs) == 150
+        assert node.kernel.bonds_with(ERL) == 0
+        assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
+
+
+async def test_erlang_cannot_end_system_processes(start_erl: StartErl, node: Node) -> None:
+    erl = await start_erl(ERL)
+    assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
+    for name in ("net_kernel", "rex", "user", "net_sup"):
+        record = node.kernel.whereis(name)
+        assert record is not None
+        # Our pids, as a term that anybody can make.
+        pid = f"binary_to_term(<<{','.join(map(str, encode(record.pid)))}>>)"
+        await erl.eval(f"[exit({pid}, Why) || Why <- [kill, boom, shutdown], _ <- lists:seq(1, 20)]")
+        assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
+        assert node.kernel.whereis(name) is record

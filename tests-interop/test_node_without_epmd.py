@@ -6,7 +6,7 @@ from collections.abc import Callable
 import anyio
 import anyio.lowlevel
 import pytest
-from ergo_node import Listen, Node
+from ergo_node import Listen, Node, StaticNodes
 from erlang_peer import StartErl
 from etf_codec import Atom
 
@@ -67,3 +67,41 @@ async def test_a_resolver_finds_erlang(start_erl: StartErl, port: int) -> None:
         assert await node.ping(ERL)
         assert not await node.ping("nobody@127.0.0.1")
     assert asked == [ERL, "nobody@127.0.0.1"]
+
+
+async def test_a_whole_cluster_at_one_port(start_erl: StartErl, port: int) -> None:
+    """Two Python nodes and an Erlang one, each with an address of its own; every host listens at one port."""
+
+    async def everywhere(name: str) -> tuple[str, int] | None:
+        return name.partition("@")[2], port
+
+    class Loopbacks:
+        """What a headless Service would answer."""
+
+        interval = 0.05
+
+        async def find(self) -> dict[str, tuple[str, int] | None]:
+            return {f"py@127.0.0.{last}": None for last in (2, 3)}
+
+    def member(host: str) -> Node:
+        return Node(
+            f"py@{host}",
+            "secret",
+            epmd=None,
+            listen=Listen(host, [port]),
+            resolver=everywhere,
+            cluster=[Loopbacks(), StaticNodes([ERL])],
+        )
+
+    async with member("127.0.0.2") as second, member("127.0.0.3") as third:
+        erl = await start_erl(ERL, args=arguments(port))
+        expected = {
+            second: {third.name, ERL},
+            third: {second.name, ERL},
+        }
+        with anyio.fail_after(20):
+            for node, others in expected.items():
+                while set(node.nodes()) != others:  # noqa: ASYNC110  # what is waited for has no event
+                    await anyio.sleep(0.01)
+        assert set(await erl.eval("nodes()")) == {Atom(second.name), Atom(third.name)}
+        assert second.health().missing == ()

@@ -1,11 +1,12 @@
 """`user` and `put_chars`, without another node."""
 
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import anyio
 import pytest
-from ergo_node import put_chars
+from ergo_node import _io, put_chars
 from ergo_node._io import User, to_stdout
 from etf_codec import Atom, Pid, Term
 from otp_behaviors import ExitError, LocalRuntime, Process, ServerHandle
@@ -133,3 +134,36 @@ async def test_put_chars(runtime: LocalRuntime, user: ServerHandle, terminal: Te
 def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     to_stdout("é\n")
     assert capsys.readouterr().out == "é\n"
+
+
+async def test_a_flood_waits_for_its_turn(
+    runtime: LocalRuntime, user: ServerHandle, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_io, "MAX_CHARACTERS", 10)
+    monkeypatch.setattr(_io, "MAX_WAITING", 5)
+    monkeypatch.setattr(_io, "WINDOW", 0.05)
+    answers: list[Any] = []
+
+    async def flood(self: Process) -> None:
+        for number in range(8):
+            self.send(user, (Atom("io_request"), self.pid, number, (PUT, UNICODE, b"12345")))
+        self.send(user, b"not the end of the window")
+        for _ in range(8):
+            answers.append(await self.receive(timeout=10))
+
+    started = monotonic()
+    await runtime.monitor(runtime.spawn(flood))
+    assert terminal.text == "12345" * 7
+    # The eighth found no room to wait; it has its answer before those that wait.
+    assert [answer[1] for answer in answers] == [0, 1, 7, 2, 3, 4, 5, 6]
+    assert [answer[2] for answer in answers] == [OK, OK, (ERROR, Atom("terminated")), OK, OK, OK, OK, OK]
+    assert monotonic() - started >= 3 * 0.05  # ten characters in each of four windows
+
+
+async def test_a_link_does_not_end_it(runtime: LocalRuntime, user: ServerHandle, terminal: Terminal) -> None:
+    async def linked(self: Process) -> None:
+        self.link(user.pid)
+        raise ExitError(Atom("boom"), "as a peer may")
+
+    await runtime.monitor(runtime.spawn(linked))
+    assert await ask(runtime, user, (PUT, UNICODE, b"x")) == OK

@@ -8,12 +8,12 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import SocketStream
-from ergo_node import Epmd, HandshakeRefused, Node, NodeDown, NodeUp, NotAllowed, Policy, RemoteName
+from ergo_node import Epmd, HandshakeRefused, Listen, Node, NodeDown, NodeUp, NotAllowed, Policy, RemoteName
 from ergo_node._policy import FIRST_RETRY, LAST_RETRY, Gate, retry_after
 from etf_codec import Atom
 from hypothesis import given
 from hypothesis import strategies as st
-from otp_behaviors import NoConnection
+from otp_behaviors import NoConnection, Process
 
 HOST, COOKIE = "127.0.0.1", "secret"
 NET_KERNEL = RemoteName("net_kernel", f"b@{HOST}")
@@ -195,3 +195,67 @@ async def test_slow_handshakes_make_room_again(epmd: Epmd) -> None:
                 await stranger.aclose()
             while not await b.connect(a.name):
                 await anyio.lowlevel.checkpoint()
+
+
+async def endless(process: Process) -> None:
+    process.trap_exit = True
+    while True:
+        await process.receive()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["links", "monitors"])
+async def test_links_and_monitors_without_end(
+    epmd: Epmd, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two(epmd, Policy(max_links_monitors=20)) as (a, b):
+        pids = [a.spawn(endless) for _ in range(30)]
+        downs: list[Any] = []
+
+        async def grasp(process: Process, count: int) -> None:
+            process.trap_exit = True
+            for pid in pids[:count]:
+                if kind == "links":
+                    process.link(pid)
+                else:
+                    process.monitor(pid)
+            if count > 20:
+                downs.extend([await process.receive(timeout=10) for _ in range(count)])
+            await process.receive()
+
+        modest = b.spawn(grasp, 20)
+        with anyio.fail_after(10), a.monitor_nodes() as events:
+            while a.kernel.bonds_with(b.name) < 20:  # noqa: ASYNC110  # a count has no event
+                await anyio.sleep(0.01)
+            assert a.nodes() == [b.name]
+            b.spawn(grasp, 30)
+            async for event in events:
+                if isinstance(event, NodeDown):
+                    break
+        assert "b@127.0.0.1 has more than 20 links and monitors with our processes" in caplog.text
+        assert a.kernel.bonds_with(b.name) == 0
+        with anyio.fail_after(10):
+            while len(downs) < 30:  # noqa: ASYNC110  # nor has a list
+                await anyio.sleep(0.01)
+        assert {down.reason for down in downs} == {Atom("noconnection")}
+        assert all(not a.kernel.table.by_pid[pid].monitored_by for pid in pids)
+        assert all(not a.kernel.table.by_pid[pid].links for pid in pids)
+        for pid in pids:
+            a.exit(pid, Atom("kill"))
+        b.exit(modest, Atom("kill"))
+        assert await b.ping(a.name)
+
+
+@pytest.mark.anyio
+async def test_plain_and_open_to_the_network_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    everywhere = Listen("0.0.0.0")  # the very thing that is warned of
+    for options, warned in (
+        ({"listen": everywhere}, True),
+        ({"listen": everywhere, "policy": Policy(allow_plain=True)}, False),
+        ({"listen": Listen("127.0.0.1")}, False),
+        ({}, False),
+    ):
+        caplog.clear()
+        async with Node(f"a@{HOST}", COOKIE, epmd=None, **options):
+            pass
+        assert ("listens on 0.0.0.0, port" in caplog.text) == warned

@@ -203,6 +203,33 @@ def test_a_dynamic_node_must_be_named() -> None:
     assert "we asked for a name" in str(closed(alice).error)
 
 
+def test_the_flag_of_who_asks_for_a_name_comes_back() -> None:
+    """OTP takes the name only then (`dist_util:name_type/1` of what both sides have said)."""
+    bob = acceptor()
+    bob.receive_data(said(SendName(LocalNode.dynamic("host").flags, 0, "host")))
+    bob.send(Accept("c", name="given@host", creation=77))
+    assert DistFlags.NAME_ME in challenge_flags(bob)
+    carol = acceptor()
+    carol.receive_data(said(SendName(DEFAULT_FLAGS, 1, "alice@host")))
+    carol.send(Accept("c"))
+    assert DistFlags.NAME_ME not in challenge_flags(carol)
+
+
+def challenge_flags(connection: Connection) -> DistFlags:
+    """Those of the challenge, the last packet of what is to be sent: `N` Flags:64 …"""
+    data = b"".join(bytes(piece) for piece in connection.data_to_send())
+    length = int.from_bytes(data[:2], "big")
+    challenge = data[2 + length + 2 :]
+    assert challenge[:1] == b"N"
+    return DistFlags(int.from_bytes(challenge[1:9], "big"))
+
+
+def test_the_peers_own_name_is_no_name_for_us() -> None:
+    alice = initiator(LocalNode.dynamic("host"))
+    alice.receive_data(said(NamedStatus("bob@host", 5)))
+    assert "the peer's own name" in str(closed(alice).error)
+
+
 def test_a_name_nobody_asked_for() -> None:
     alice = initiator()
     alice.receive_data(said(NamedStatus("x@host", 5)))

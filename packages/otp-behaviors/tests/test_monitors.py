@@ -7,6 +7,7 @@ import pytest
 from etf_codec import Atom, Pid, Reference
 from otp_behaviors import (
     KILL,
+    KILLED,
     NOCONNECTION,
     NOPROC,
     DemonitorSignal,
@@ -213,6 +214,18 @@ def test_their_demonitor(kernel: Kernel, spawn: Spawn) -> None:
     kernel.send_exit(REMOTE, pid, KILL)
     assert kernel.outgoing() == []
     assert len(kernel.monitors) == 0
+
+
+def test_their_reference_stands_for_one_monitor(kernel: Kernel, spawn: Spawn) -> None:
+    first, second = spawn(wait), spawn(wait)
+    for pid in (first, second, second):
+        kernel.deliver(MonitorSignal(REMOTE, pid, THEIR_REF))
+    assert (kernel.monitors.count("b@host"), kernel.bonds_with("b@host")) == (1, 1)
+    kernel.send_exit(REMOTE, first, KILL)
+    assert kernel.outgoing() == []
+    kernel.send_exit(REMOTE, second, KILL)
+    assert kernel.outgoing() == [DownSignal(second, REMOTE, THEIR_REF, KILLED)]
+    assert kernel.bonds_with("b@host") == 0
 
 
 def test_a_lost_node_fires_each_monitor_once(play: Play, kernel: Kernel) -> None:

@@ -15,6 +15,7 @@ from ergo_node._errors import (
     BadName,
     CannotStart,
     CookieMismatch,
+    DiscoveryFailed,
     HandshakeRefused,
     NameInUse,
     NodeError,
@@ -23,11 +24,13 @@ from ergo_node._errors import (
     TlsError,
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._health import Health
 from ergo_node._io import put_chars
 from ergo_node._node import Node
 from ergo_node._observer import provide_observer
 from ergo_node._policy import Policy
 from ergo_node._registry import Registry
+from ergo_node._strategies import DnsNodes, SrvNodes, StaticNodes, Strategy
 from ergo_node._tls import Tls
 
 __version__ = "0.1.0"
@@ -36,11 +39,14 @@ __all__ = [
     "BadName",
     "CannotStart",
     "CookieMismatch",
+    "DiscoveryFailed",
+    "DnsNodes",
     "Epmd",
     "ErlangError",
     "ErlangExit",
     "ErlangThrow",
     "HandshakeRefused",
+    "Health",
     "Listen",
     "NameInUse",
     "Node",
@@ -55,6 +61,9 @@ __all__ = [
     "Registry",
     "RemoteName",
     "RpcError",
+    "SrvNodes",
+    "StaticNodes",
+    "Strategy",
     "Tls",
     "TlsError",
     "provide_observer",

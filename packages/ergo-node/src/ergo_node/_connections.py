@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from secrets import randbelow, token_hex
+from secrets import token_hex
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -46,38 +46,14 @@ from ergo_node._config import NET_TICK_TIME, SETUP_TIME
 from ergo_node._errors import NotAllowed, NotConnected, failure_of
 from ergo_node._names import Names
 from ergo_node._network import Network
+from ergo_node._own_name import OwnName, new_creation
+from ergo_node._peers import Attempt, Owner, Up
 from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
-from ergo_node._translate import FROM_WIRE, FromWire, to_wire
+from ergo_node._translate import FROM_WIRE, FromWire
 from ergo_node._transport import Transport, Wiring
 
 logger: Final = logging.getLogger("ergo_node")
-
-
-class Up:
-    """A connection that is up."""
-
-    __slots__ = ("from_wire", "hidden", "node", "send", "transport", "writers")
-
-    def __init__(self, transport: Transport, node: str, hidden: bool, from_wire: FromWire) -> None:
-        self.transport = transport
-        self.node = node
-        self.hidden = hidden
-        self.from_wire = from_wire
-        self.writers = to_wire(transport.connection.flags)
-        self.send = transport.connection.send
-
-
-class Attempt:
-    """A node that is being connected to, and what waits for that."""
-
-    __slots__ = ("done", "failure", "scope", "signals")
-
-    def __init__(self) -> None:
-        self.signals: list[Signal] = []
-        self.failure: NotConnected | None = None
-        self.done = anyio.Event()
-        self.scope = anyio.CancelScope()
 
 
 DEFAULT_POLICY: Final = Policy()
@@ -97,30 +73,11 @@ def _is_passive(signal: Signal) -> bool:
     return isinstance(signal, PASSIVE) or (isinstance(signal, ExitSignal) and signal.linked)
 
 
-class Owner(Protocol):
-    """The node, as its connections see it."""
-
-    def deliver(self, signals: list[Signal], transport: Transport) -> None:
-        """Take the signals of one read of a transport."""
-
-    def node_up(self, name: str, hidden: bool) -> None:
-        """A connection is up."""
-
-    def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
-        """A connection is lost, or could not be made."""
-
-    def closed(self, transport: Transport) -> None:
-        """A transport is over: what is known of it can be forgotten."""
-
-    def refuse(self, signal: Signal, error: Exception) -> None:
-        """A signal cannot be sent: one of its terms has no external form."""
-
-
 class Connections:
     """All connections of a node.
 
     Args:
-        local: who we are.
+        own_name: who we are.
         cookie_of: the cookie shared with a node.
         names: finds other nodes.
         network: opens sockets.
@@ -134,7 +91,7 @@ class Connections:
 
     def __init__(
         self,
-        local: LocalNode,
+        own_name: OwnName,
         cookie_of: Callable[[str], str],
         names: Names,
         network: Network,
@@ -147,7 +104,7 @@ class Connections:
         tick_time: float = NET_TICK_TIME,
         limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
-        self._local = local
+        self._own_name = own_name
         self._cookie_of = cookie_of
         self._names = names
         self._network = network
@@ -170,8 +127,13 @@ class Connections:
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
         self._admitted: set[Transport] = set()
+        self._asking: Attempt | None = None
         self.busy: set[str] = set()
         self.closing = False
+
+    @property
+    def _local(self) -> LocalNode:
+        return self._own_name.local
 
     def nodes(self) -> list[tuple[str, bool]]:
         """Return the connected nodes, and whether each is hidden."""
@@ -187,8 +149,13 @@ class Connections:
             node = DESTINATIONS[type(signal)](signal)
             up = connected.get(node)
             if up is None:
+                if node in (self._local.name, self._own_name.inside):
+                    self._owner.deliver_own(signal)
+                    continue
                 self._send_later(node, signal)
                 continue
+            if up.identifiers is not None:
+                signal = up.identifiers.outward(signal)
             try:
                 message, payload = up.writers[type(signal)](signal)
                 up.send(message, payload)
@@ -277,6 +244,7 @@ class Connections:
         opened: Transport | None = None
         try:
             with attempt.scope, anyio.fail_after(SETUP_TIME):
+                await self._wait_for_name(attempt)
                 opened = await self._open(node)
         except TimeoutError:
             self._give_up(node, attempt, NotConnected(f"{node} has not answered within {SETUP_TIME:g} s"))
@@ -288,6 +256,15 @@ class Connections:
                 await self._wait_for_peer(node, attempt)
             else:
                 await self._shake_hands(node, attempt, opened)
+
+    async def _wait_for_name(self, attempt: Attempt) -> None:
+        """Let one attempt at a time ask for a name: the others come when it has brought one, or failed."""
+        while self._local.is_dynamic:
+            asking = self._asking
+            if asking is None or asking.done.is_set():
+                self._asking = attempt
+                return
+            await asking.done.wait()
 
     async def _shake_hands(self, node: str, attempt: Attempt, transport: Transport) -> None:
         attempt.scope = anyio.CancelScope()
@@ -402,7 +379,7 @@ class Connections:
                 if up is not None and convert is not None:
                     signal = convert(up.from_wire, message, event.payload)
                     if signal is not None:
-                        signals.append(signal)
+                        signals.append(signal if up.identifiers is None else up.identifiers.inward(signal))
             elif isinstance(event, Connected):
                 up = self._connected(transport, event)
             elif isinstance(event, ConnectionRequested):
@@ -416,6 +393,14 @@ class Connections:
                 self._closed(transport, event)
         if signals:
             self._owner.deliver(signals, transport)
+
+    def demand_few_bonds(self, transport: Transport) -> None:
+        """Disconnect a node whose processes link and monitor without end (threats H18)."""
+        node, most = transport.connection.peer, self._policy.max_links_monitors
+        if self._owner.bonds_with(node) > most:
+            text = f"{node} has more than {most} links and monitors with our processes: disconnected"
+            logger.warning(text)
+            transport.give_up(text)
 
     def _requested(self, transport: Transport, event: ConnectionRequested) -> None:
         connection, name = transport.connection, event.name
@@ -447,8 +432,7 @@ class Connections:
             logger.warning("connection from %s: %s", transport.host, forbidden)
             transport.connection.send(Refuse("not_allowed"))
             return
-        creation = 4 + randbelow(2**32 - 4)
-        transport.connection.send(Accept(self._cookie_of(name), name=name, creation=creation))
+        transport.connection.send(Accept(self._cookie_of(name), name=name, creation=new_creation()))
 
     def _vouched(self, transport: Transport, host: str) -> bool:
         """Tell whether the peer's certificate, if there has to be one, is for the host it claims to be on."""
@@ -466,7 +450,9 @@ class Connections:
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.
             old.transport.close()
             self._owner.node_down(event.name, "connection_closed", True, old.hidden)
-        up = Up(transport, event.name, event.hidden, FromWire(self._local.name, event.name))
+        self._own_name.connected(event)
+        from_wire = FromWire(self._own_name.inside, event.name)
+        up = Up(transport, event.name, event.hidden, from_wire, self._own_name.identifiers)
         self._up[event.name] = self._carried[transport] = up
         self._owner.node_up(event.name, event.hidden)
         attempt = self._attempts.pop(event.name, None)
@@ -483,4 +469,15 @@ class Connections:
             del self._up[name], self._carried[transport]
             self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)
+            if self._own_name.lost(name):
+                self._lose_name(name)
             self._owner.node_down(name, event.reason, True, up.hidden)
+
+    def _lose_name(self, giver: str) -> None:
+        """The node that gave us our name is lost: no other may know us by it any longer."""
+        failure = NotConnected(f"{giver} is lost, and with it the name it gave this node")
+        for node, attempt in list(self._attempts.items()):
+            attempt.scope.cancel()
+            self._give_up(node, attempt, failure)
+        for transport in [*self._handshakes, *(up.transport for up in self._up.values())]:
+            transport.close()

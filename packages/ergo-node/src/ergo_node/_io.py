@@ -6,7 +6,9 @@ Follows "The Erlang I/O Protocol" of STDLIB. Input is denied: other nodes do not
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
+from secrets import token_bytes
 from typing import Any, Final, TypeAlias
 
 from etf_codec import Atom, Pid, Reference, Term
@@ -20,6 +22,7 @@ OK: Final = Atom("ok")
 ERROR: Final = Atom("error")
 ENOTSUP: Final = Atom("enotsup")
 REQUEST: Final = Atom("request")
+TERMINATED: Final = Atom("terminated")
 IO_REQUEST: Final = Atom("io_request")
 IO_REPLY: Final = Atom("io_reply")
 PUT_CHARS: Final = Atom("put_chars")
@@ -27,7 +30,19 @@ UNICODE: Final = Atom("unicode")
 FORMAT: Final = Atom("format")
 OPTIONS: Final[list[Term]] = [(Atom("binary"), False), (Atom("encoding"), UNICODE)]
 
+MAX_CHARACTERS: Final = 1_000_000
+"""Printed in one `WINDOW`: no reader takes in more, and disks fill. What is beyond waits, and so do those who
+wrote it, for each gets its answer when its text has been printed (threats H21)."""
+
+WINDOW: Final = 1.0
+"""Seconds."""
+
+MAX_WAITING: Final = 1000
+"""Requests that wait, one of each writer that keeps to the protocol. More are answered with an error."""
+
 Write: TypeAlias = Callable[[str], object]
+IoRequest: TypeAlias = tuple[Pid, Term, Term]
+"""Who asks, its tag for the answer, and for what."""
 
 
 def to_stdout(text: str) -> None:
@@ -43,7 +58,12 @@ class User(GenServer):
 
     def init(self, write: Write, started: Callable[[Pid], None]) -> None:
         """`write` prints; `started` is told the pid, which changes when the server is restarted."""
+        self.trap_exit = True  # a link with another node must not end it
         self.write = write
+        self.total = 0
+        self.printed = 0
+        self.window: bytes | None = None
+        self.waiting = deque[IoRequest]()
         started(self.pid)
 
     def handle_call(self, request: Any, caller: Caller) -> Any:
@@ -57,7 +77,36 @@ class User(GenServer):
         """`{io_request, From, ReplyAs, Request}`, answered with `{io_reply, ReplyAs, Reply}`."""
         match message:
             case (Atom("io_request"), Pid() as sender, reply_as, request):
-                self.send(sender, (IO_REPLY, reply_as, self._carry_out(request)))
+                self._take_turn((sender, reply_as, request))
+            case bytes() if message == self.window:
+                self._next_window()
+
+    def _take_turn(self, request: IoRequest) -> None:
+        """Answer a request while the window has room. Whose it is cannot be known: its pid is only told."""
+        sender, reply_as, _ = request
+        if self.printed < MAX_CHARACTERS and not self.waiting:
+            self._count(request)
+        elif len(self.waiting) < MAX_WAITING:
+            self.waiting.append(request)
+        else:
+            self.send(sender, (IO_REPLY, reply_as, (ERROR, TERMINATED)))
+
+    def _next_window(self) -> None:
+        self.window, self.printed = None, 0
+        while self.waiting and self.printed < MAX_CHARACTERS:
+            self._count(self.waiting.popleft())
+
+    def _count(self, request: IoRequest) -> None:
+        before = self.total
+        self._answer(request)
+        self.printed += self.total - before
+        if self.window is None:
+            self.window = token_bytes(16)  # that no other node can send
+            self.send_after(WINDOW, self.pid, self.window)
+
+    def _answer(self, request: IoRequest) -> None:
+        sender, reply_as, what = request
+        self.send(sender, (IO_REPLY, reply_as, self._carry_out(what)))
 
     def _carry_out(self, request: Any) -> Term:
         match request:
@@ -97,11 +146,12 @@ class User(GenServer):
             return (ERROR, FORMAT)
         except (ValueError, OverflowError):
             return (ERROR, PUT_CHARS)
+        self.total += len(printed)
         try:
             self.write(printed)
         except (OSError, ValueError):
             # Standard output is closed.
-            return (ERROR, Atom("terminated"))
+            return (ERROR, TERMINATED)
         return OK
 
     def _each(self, requests: list[Term]) -> Term:
@@ -127,13 +177,13 @@ async def put_chars(process: Process, text: str) -> None:
     """
     leader = process.group_leader
     if leader is None:
-        raise ExitError(Atom("terminated"), "this process has no group leader")
+        raise ExitError(TERMINATED, "this process has no group leader")
     ref = process.monitor(leader)
     process.send(leader, (IO_REQUEST, process.pid, ref, (PUT_CHARS, UNICODE, text.encode())))
     answer: Any = await process.receive(lambda message: _is_answer(message, ref))
     process.demonitor(ref, flush=True)
     if len(answer) != 3:
-        raise ExitError(Atom("terminated"), "the group leader has ended")
+        raise ExitError(TERMINATED, "the group leader has ended")
     if answer[2] != OK:
         raise ExitError(answer[2], f"the group leader answers {answer[2]!r}")
 

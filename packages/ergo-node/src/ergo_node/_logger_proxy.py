@@ -36,6 +36,10 @@ logger: Final = logging.getLogger("ergo_node.remote")
 class LoggerProxy(GenServer):
     """Takes `{log, Level, Format, Args, Meta}` and `{log, Level, StringOrReport, Meta}`."""
 
+    def init(self) -> None:
+        """A link with another node must not end it."""
+        self.trap_exit = True
+
     def handle_call(self, request: Any, caller: Caller) -> Any:
         """OTP's `logger_proxy` answers none of the calls a node could make either."""
         return NO_REPLY

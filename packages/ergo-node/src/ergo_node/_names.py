@@ -67,6 +67,7 @@ class Names:
         self._routes = dict(routes)
         self._resolver = resolver
         self._creation: int | None = None
+        self.registered = False
 
     def add_route(self, node: str, host: str, port: int) -> None:
         """Find a node at a fixed address, without EPMD."""
@@ -108,11 +109,14 @@ class Names:
         while True:
             try:
                 async with self._server(self._epmd), self._registration(self._epmd, port) as registration:
-                    told = ""
+                    told, self.registered = "", True
                     if self._creation is None:
                         self._creation = registration.creation
                         task_status.started(registration.creation)
-                    await registration.wait_lost()
+                    try:
+                        await registration.wait_lost()
+                    finally:
+                        self.registered = False
                 logger.warning("%s lost its registration at the EPMD", self._name)
             except epmd_server.EpmdError as error:
                 if self._creation is None and (_is_final(error) or anyio.current_time() >= give_up):

@@ -17,6 +17,10 @@ ERROR: Final = Atom("error")
 class NetKernel(GenServer):
     """Answers `{is_auth, Node}` with `yes`: whoever asks has passed the handshake."""
 
+    def init(self) -> None:
+        """A link with another node must not end it."""
+        self.trap_exit = True
+
     def handle_call(self, request: Any, caller: Caller) -> Term:
         """`{is_auth, Node}`; other requests of OTP's net_kernel are for OTP's own nodes."""
         if type(request) is tuple and len(request) == 2 and request[0] == IS_AUTH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from secrets import randbelow, randbits
+from secrets import randbits
 from time import monotonic
 from typing import Any, Final, Literal
 
@@ -14,7 +14,6 @@ from erldist_proto import ConnectionLimits, LocalNode, NodeName
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import (
     AliasSignal,
-    Child,
     ExitError,
     Kernel,
     MessageSignal,
@@ -22,31 +21,32 @@ from otp_behaviors import (
     ServerRef,
     Signal,
     SpawnSignal,
-    Supervisor,
     destination,
     undeliverable,
 )
 
-from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen, is_loopback
+from ergo_node._cluster import Cluster
+from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen
 from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
 from ergo_node._flow import Flow
+from ergo_node._health import Health
 from ergo_node._held_up import HeldUp
-from ergo_node._io import NAME as USER
-from ergo_node._io import User, Write, to_stdout
-from ergo_node._logger_proxy import NAME as LOGGER_PROXY
-from ergo_node._logger_proxy import LoggerProxy
+from ergo_node._io import Write, to_stdout
+from ergo_node._listening import open_listeners
+from ergo_node._loop_lag import LoopLag
 from ergo_node._names import Names, Resolver
-from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
+from ergo_node._net_kernel import IS_AUTH, NAME, YES
 from ergo_node._network import Listener, Network, StreamNetwork
+from ergo_node._own_name import DYNAMIC, DynamicName, OwnName, new_creation
 from ergo_node._policy import Policy
 from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
-from ergo_node._rex import NAME as REX
-from ergo_node._rex import Rex
 from ergo_node._rpc import OK, RpcRuntime
+from ergo_node._strategies import Strategy
+from ergo_node._system_processes import guarded, system_processes
 from ergo_node._tls import Tls, TlsContexts
 from ergo_node._translate import FLAGS
 from ergo_node._transport import Transport
@@ -64,7 +64,8 @@ class Node(RpcRuntime):
     """An Erlang node. Use it as `async with`; leaving it stops its processes and closes its connections.
 
     Args:
-        name: `name@host`; the host is how other nodes reach this one.
+        name: `name@host`; the host is how other nodes reach this one. `undefined@host` asks the first node it
+            connects to for a name, as `erl -name undefined`: it listens nowhere and is hidden.
         cookie: the secret of the cluster; None reads it where OTP does (`~/.erlang.cookie`).
         hidden: whether to stay out of `nodes()` of others, and of `global`.
         epmd: how EPMD is used; None uses none: give `listen` a port, and `routes` to other nodes.
@@ -74,6 +75,8 @@ class Node(RpcRuntime):
         routes: addresses of nodes that no EPMD is asked for: `{"db@host": ("10.0.0.4", 9100)}`.
         resolver: `async def resolver(name)`, asked for nodes without a route before EPMD is; returns host and
             port, or None.
+        cluster: how the nodes to keep connected are found: `StaticNodes`, `DnsNodes`, `SrvNodes`, several of
+            them, or a `Strategy` of one's own.
         none: the atom that stands for Python's None in terms, e.g. `Atom("nil")` among Elixir nodes.
         rpc: the functions that other nodes may run, shared with other nodes of the program; `provide` adds to
             it. None begins with none at all.
@@ -100,6 +103,7 @@ class Node(RpcRuntime):
         policy: Policy = DEFAULT_POLICY,
         routes: Mapping[str, tuple[str, int]] | None = None,
         resolver: Resolver | None = None,
+        cluster: Strategy | Sequence[Strategy] = (),
         none: Atom | None = None,
         rpc: Registry | None = None,
         output: Write = to_stdout,
@@ -115,7 +119,10 @@ class Node(RpcRuntime):
             self._cookie = read_cookie() if cookie is None else checked(cookie)
         except ValueError as error:
             raise CannotStart(str(error)) from error
-        kernel = Kernel(name, now=monotonic(), seed=randbits(64))
+        creation = new_creation()
+        self._dynamic = DynamicName(self._name.host, creation) if self._name.name == DYNAMIC else None
+        inside = name if self._dynamic is None else self._dynamic.inside
+        kernel = Kernel(inside, creation, now=monotonic(), seed=randbits(64))
         nothing = OK if none is None else None
         super().__init__(kernel, shutdown=shutdown, functions=rpc, nothing=nothing)
         self._cookies: dict[str, str] = {}
@@ -134,8 +141,12 @@ class Node(RpcRuntime):
         self._listeners: list[Listener] = []
         self._policy = policy
         self._flow = Flow(self)
+        self._receivers = guarded(self.kernel, self._bonded)
+        self._bonds_made = False
         self._held_up = HeldUp(self.kernel, self._relieved_node)
-        self._reconnects = Reconnects(self._connect, self.monitor_nodes)
+        self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
+        self._lag = LoopLag(tick_time)
+        self._strategies = list(cluster) if isinstance(cluster, Sequence) else [cluster]
         self._tls = None if tls is None else TlsContexts(tls)
         self.port = 0
         self.ports: list[int] = []
@@ -145,28 +156,17 @@ class Node(RpcRuntime):
 
     @property
     def name(self) -> str:
-        """The node's name, `name@host`."""
-        return str(self._name)
+        """The node's name, `name@host`; of a node that waits for one, `nonode@nohost`."""
+        return str(self._name) if self._dynamic is None else self._dynamic.name
 
     # Starting and stopping: what `Runtime` calls
 
     async def opening(self, tasks: TaskGroup) -> None:
         """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
         network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
-        if not self._listen:
-            raise CannotStart("Node(listen=[]) listens nowhere: give at least one Listen")
-        for listen in self._listen:
-            self._listeners.append(await self._open_listener(network, listen))
-        self.ports = [listener.port for listener in self._listeners]
-        self.port = self.ports[0]
-        if self._epmd is None:
-            # As OTP without EPMD: 32 random bits, but none of the reserved 0 to 3.
-            creation = 4 + randbelow(2**32 - 4)
-        else:
-            creation = await tasks.start(self._until_left, self._names.keep_registered, self.port)
-        self.kernel.incarnate(creation)
+        own_name = self._dynamic or OwnName(await self._local_node(network, tasks))
         self._connections = Connections(
-            LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden),
+            own_name,
             self.cookie_of,
             self._names,
             network,
@@ -179,20 +179,28 @@ class Node(RpcRuntime):
             limits=self._limits,
         )
 
+    async def _local_node(self, network: Network, tasks: TaskGroup) -> LocalNode:
+        warn = self._tls is None and not self._policy.allow_plain
+        await open_listeners(network, self._listen, self._name, self._listeners, warn=warn)
+        self.ports = [listener.port for listener in self._listeners]
+        self.port = self.ports[0]
+        creation = new_creation()
+        if self._epmd is not None:
+            creation = await tasks.start(self._until_left, self._names.keep_registered, self.port)
+        self.kernel.incarnate(creation)
+        return LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden)
+
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
-        # Supervised, for any peer may send it an exit signal.
-        children = [
-            Child(NetKernel, name=NAME),
-            Child(Rex, self, name=REX),
-            Child(User, self._output, self._lead, name=USER),
-            Child(LoggerProxy, name=LOGGER_PROXY),
-        ]
-        await self.start(Supervisor(*children, intensity=10, name="net_sup"))
+        await self.start(system_processes(self, self._output, self._lead))
         listeners, self._listeners = self._listeners, []
         assert self._connections is not None
         for listener in listeners:
-            tasks.start_soon(self._until_left, listener.serve, self._connections, tasks)
+            self._start(listener.serve, self._connections, tasks)
+        self._start(self._lag.measure)
+        cluster = Cluster(lambda: self.name, self._reconnects.begin, self._reconnects.end, self.add_route)
+        for number, strategy in enumerate(self._strategies):
+            self._start(cluster.follow, number, strategy)
 
     async def closing(self) -> None:
         """Say goodbye: every connection closes, the name is released."""
@@ -204,6 +212,10 @@ class Node(RpcRuntime):
         for listener in self._listeners:
             await listener.aclose()
 
+    def _start(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        assert self._tasks is not None
+        self._tasks.start_soon(self._until_left, function, *args)
+
     async def _until_left(self, function: Callable[..., Awaitable[None]], *args: Any, **status: Any) -> None:
         with anyio.CancelScope() as scope:
             self._scopes.append(scope)
@@ -211,19 +223,6 @@ class Node(RpcRuntime):
                 # The node was left before this task had its first turn.
                 scope.cancel()
             await function(*args, **status)
-
-    async def _open_listener(self, network: Network, listen: Listen) -> Listener:
-        local, everywhere = ("::1", "::") if ":" in self._name.host else ("127.0.0.1", "0.0.0.0")  # noqa: S104  # peers reach us
-        host = listen.host or (local if is_loopback(self._name.host) else everywhere)
-        failure: OSError | None = None
-        for port in listen.ports:
-            try:
-                return await network.listen(host, port)
-            except OSError as error:
-                failure = error
-        ports = ", ".join(str(port) for port in listen.ports)
-        why = "no port was given" if failure is None else failure.strerror or str(failure)
-        raise CannotStart(f"{self.name} cannot listen on {host}, port {ports}: {why}; give Listen(ports=...)")
 
     # Other nodes
 
@@ -310,11 +309,7 @@ class Node(RpcRuntime):
         self._checked(node)
         if self._tasks is None:
             raise RuntimeError(f"{self.name} has not been started: use it as `async with`")
-        if node not in self._reconnects:
-            scope = self._reconnects.add(node)
-            self._tasks.start_soon(
-                self._until_left, self._reconnects.keep, node, scope, name=f"keep {node} connected"
-            )
+        self._reconnects.begin(node)
 
     def nodes(self, kind: Kind = "visible") -> list[str]:
         """Return the connected nodes (`erlang:nodes/1`)."""
@@ -352,6 +347,22 @@ class Node(RpcRuntime):
             NodeName.parse(node)
         except ValueError as error:
             raise BadName(str(error)) from error
+
+    def health(self) -> Health:
+        """Say how the node is; `ergo_node.health` serves this to the probes of Kubernetes."""
+        return Health(
+            self.name,
+            running=self._running() and self.kernel.whereis(NAME) is not None,
+            listening=None if self._dynamic else self._running(),
+            registered=None if self._dynamic or self._epmd is None else self._names.registered,
+            lag=self._lag.seconds,
+            max_lag=self._lag.limit,
+            connected=tuple(self.nodes("all")),
+            wanted=tuple(self._reconnects),
+        )
+
+    def _running(self) -> bool:
+        return self._connections is not None and not self._connections.closing
 
     # Messages
 
@@ -413,7 +424,7 @@ class Node(RpcRuntime):
     def deliver(self, signals: list[Signal], transport: Transport) -> None:
         """Take the signals of one read of a connection."""
         kernel = self.kernel
-        receivers = kernel.receivers
+        receivers = self._receivers
         kernel.held = True
         try:
             for signal in signals:
@@ -422,6 +433,21 @@ class Node(RpcRuntime):
             kernel.held = False
         self.pump()
         self._flow.delivered(transport, signals)
+        if self._bonds_made:
+            self._bonds_made = False
+            assert self._connections is not None
+            self._connections.demand_few_bonds(transport)
+
+    def _bonded(self) -> None:
+        self._bonds_made = True
+
+    def deliver_own(self, signal: Signal) -> None:
+        """Take a signal that names this node by the name other nodes know it by."""
+        self.kernel.deliver(signal)
+
+    def bonds_with(self, node: str) -> int:
+        """Return how many links and monitors a node has with our processes."""
+        return self.kernel.bonds_with(node)
 
     def closed(self, transport: Transport) -> None:
         """A transport is over."""

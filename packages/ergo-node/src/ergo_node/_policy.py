@@ -19,6 +19,9 @@ MAX_HANDSHAKES_PER_HOST: Final = 16
 MAX_CONNECTIONS: Final = 1024
 """Connected nodes; a mesh of BEAM nodes stays far below, and file descriptors have to last."""
 
+MAX_LINKS_MONITORS: Final = 1_000_000
+"""Of one node with ours: each takes some hundred bytes, and a peer could make them for ever (threats H18)."""
+
 FIRST_RETRY: Final = 0.5
 LAST_RETRY: Final = 30.0
 """Seconds from one try to reconnect to the next, at first and at most."""
@@ -39,6 +42,9 @@ class Policy:
         max_connections: connected nodes at once.
         max_handshakes: connections that others opened and that are still in their handshake.
         max_handshakes_per_host: of these, from one address other than loopback.
+        max_links_monitors: links with the processes of one node and monitors set by them, together. A node
+            that makes more is disconnected, and they fire.
+        allow_plain: whether listening beyond loopback without TLS is meant; else the log warns of it.
 
     Raises:
         ValueError: an argument is not of its shape.
@@ -50,6 +56,8 @@ class Policy:
     max_connections: int = MAX_CONNECTIONS
     max_handshakes: int = MAX_HANDSHAKES
     max_handshakes_per_host: int = MAX_HANDSHAKES_PER_HOST
+    max_links_monitors: int = MAX_LINKS_MONITORS
+    allow_plain: bool = False
 
     def __post_init__(self) -> None:
         if self.auto_connect not in AUTO_CONNECT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 
@@ -18,24 +18,33 @@ class Reconnects:
     Args:
         connect: connects to a node, returns what went wrong.
         monitor: subscribes to nodes coming and going.
+        start: runs an async function with its arguments for as long as the node lives.
     """
 
     def __init__(
         self,
         connect: Callable[[str], Awaitable[NotConnected | None]],
         monitor: Callable[[], NodeMonitor],
+        start: Callable[..., None],
     ) -> None:
         self._connect = connect
         self._monitor = monitor
+        self._start = start
         self._kept: dict[str, anyio.CancelScope] = {}
 
     def __contains__(self, node: str) -> bool:
         return node in self._kept
 
-    def add(self, node: str) -> anyio.CancelScope:
-        """Note a node; `keep` is then to be run within the scope."""
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def begin(self, node: str) -> bool:
+        """Keep a node connected from now on; false if that has begun already."""
+        if node in self._kept:
+            return False
         scope = self._kept[node] = anyio.CancelScope()
-        return scope
+        self._start(self._keep, node, scope)
+        return True
 
     def end(self, node: str) -> None:
         """Keep a node connected no longer."""
@@ -43,7 +52,7 @@ class Reconnects:
         if scope is not None:
             scope.cancel()
 
-    async def keep(self, node: str, scope: anyio.CancelScope) -> None:
+    async def _keep(self, node: str, scope: anyio.CancelScope) -> None:
         """Connect to a node until that works, and again whenever it is lost."""
         failures = 0
         with scope:

@@ -38,6 +38,7 @@ class Rex(GenServer):
 
     def init(self, host: Host) -> None:
         """`host` runs functions."""
+        self.trap_exit = True  # a link with another node must not end it
         self.host = host
         self.blocked: list[tuple[Caller, Call, Pid | None]] = []
         self.block: Pid | None = None

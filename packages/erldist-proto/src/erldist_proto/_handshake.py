@@ -183,6 +183,8 @@ class Handshake:
         if not self._local.is_dynamic:
             raise RemoteProtocolError("handshake: we were given a name without asking for one")
         _demand_name(status.name)
+        if status.name == self.peer:
+            raise RemoteProtocolError("handshake: we were given the peer's own name")
         self._name, self._creation = status.name, status.creation
         return State.AWAIT_CHALLENGE
 
@@ -316,7 +318,9 @@ class Handshake:
         if self._version < 6 and DistFlags.HANDSHAKE_23 not in self._offered:
             self._say(OldChallenge(_low(local.flags), challenge, self._name))
             return State.AWAIT_REPLY
-        self._say(Challenge(local.flags, challenge, self._creation, self._name))
+        # OTP takes the name it asked for only if the flag by which it asked comes back.
+        flags = local.flags | (self._offered & DistFlags.NAME_ME)
+        self._say(Challenge(flags, challenge, self._creation, self._name))
         return State.AWAIT_REPLY if self._version >= 6 else State.AWAIT_COMPLEMENT
 
     def _on_complement(self, complement: Complement) -> State:

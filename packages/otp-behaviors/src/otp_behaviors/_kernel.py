@@ -432,6 +432,10 @@ class Kernel:
         for ref, requester in unanswered:
             requester.not_spawned(ref, ExitError(NOCONNECTION))
 
+    def bonds_with(self, node: str) -> int:
+        """Return how many links there are with processes of a node, and monitors that it set, together."""
+        return self.links.count(node) + self.monitors.count(node)
+
     def monitor(self, watcher: LocalWatcher, sender: Pid, to: ServerRef) -> Reference:
         """Watch a process (`erlang:monitor/2`); a `Down` comes once, at once if there is nobody."""
         ref = self.make_ref()

@@ -42,6 +42,10 @@ class Links:
         """How many links to other nodes there are."""
         return sum(map(len, self._by_node.values()))
 
+    def count(self, node: str) -> int:
+        """How many of these are with one node."""
+        return len(self._by_node.get(node, ()))
+
     def link(self, record: ProcessRecord, pid: Pid) -> None:
         """Link a local process with another one (`erlang:link/1`); nothing changes if they are linked."""
         if pid == record.pid or not record.alive:

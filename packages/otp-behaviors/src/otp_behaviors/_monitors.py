@@ -35,6 +35,10 @@ class Monitors:
         """How many monitors cross to or from other nodes."""
         return sum(map(len, self._of_node.values())) + sum(map(len, self._from_node.values()))
 
+    def count(self, node: str) -> int:
+        """How many a node has set here."""
+        return len(self._from_node.get(node, ()))
+
     def add(self, watcher: LocalWatcher, sender: Pid, target: Target, ref: Reference) -> None:
         """Watch a target; a watcher of what is not there is told so at once, with `noproc`."""
         if target.node != self._table.node:
@@ -75,6 +79,10 @@ class Monitors:
         if record is None:
             self._emit(DownSignal(signal.to, signal.sender, signal.ref, NOPROC))
             return
+        # A reference stands for one monitor: a peer that uses it twice would leave entries nobody counts.
+        before = self._unwatched(signal.sender.node, signal.ref)
+        if before is not None and before.monitored_by is not None:
+            before.monitored_by.pop(signal.ref, None)
         self._watch(record, signal.ref, RemoteWatcher(signal.sender, signal.to))
         self._from_node.setdefault(signal.sender.node, {})[signal.ref] = record
 

@@ -19,6 +19,8 @@ from ergo_node._errors import NodeError
 from ergo_node._node import Node
 from ergo_node.cli import _certs
 from ergo_node.cli._demo import demo
+from ergo_node.cli._doctor import add_arguments as add_doctor_arguments
+from ergo_node.cli._doctor import doctor
 
 BACKENDS: Final = ("asyncio", "trio")
 
@@ -63,10 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     _certs.add_arguments(certs)
     for name, command, help in COMMANDS:
         sub = _command(commands, name, command, help)
-        sub.add_argument("--name", default="ergo@127.0.0.1", help="our node name (default: %(default)s)")
+        ours = None if name == "doctor" else "ergo@127.0.0.1"
+        sub.add_argument("--name", default=ours, help="our node name (default: %(default)s)")
         sub.add_argument("--cookie", help="the cookie; ~/.erlang.cookie if left out")
         sub.add_argument("--epmd-port", type=int, help="the port of EPMD; ERL_EPMD_PORT, else 4369")
         sub.add_argument("node", help="the other node, name@host")
+        if name == "doctor":
+            add_doctor_arguments(sub)
         if name == "call":
             sub.add_argument("server", help="the registered name of a gen_server")
             sub.add_argument("request", help="an Erlang term, as '{get, 7}'")
@@ -104,5 +109,6 @@ async def _call(options: argparse.Namespace) -> None:
 
 COMMANDS: Final = (
     ("ping", _ping, "ask a node whether it is there: pong or pang"),
+    ("doctor", doctor, "say why a node cannot be reached: each step by itself, and what to do"),
     ("call", _call, "send a request to a gen_server of a node and print its reply"),
 )

@@ -1,0 +1,72 @@
+"""What is known of another node: the connection to it that is up, or the attempt to make one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import anyio
+from otp_behaviors import Signal
+
+from ergo_node._errors import NotConnected
+from ergo_node._identifiers import Identifiers
+from ergo_node._translate import FromWire, to_wire
+from ergo_node._transport import Transport
+
+
+class Up:
+    """A connection that is up."""
+
+    __slots__ = ("from_wire", "hidden", "identifiers", "node", "send", "transport", "writers")
+
+    def __init__(
+        self,
+        transport: Transport,
+        node: str,
+        hidden: bool,
+        from_wire: FromWire,
+        identifiers: Identifiers | None,
+    ) -> None:
+        self.transport = transport
+        self.node = node
+        self.hidden = hidden
+        self.from_wire = from_wire
+        self.writers = to_wire(transport.connection.flags)
+        self.send = transport.connection.send
+        self.identifiers = identifiers  # None unless our name on this connection is not the one inside
+
+
+class Attempt:
+    """A node that is being connected to, and what waits for that."""
+
+    __slots__ = ("done", "failure", "scope", "signals")
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self.failure: NotConnected | None = None
+        self.done = anyio.Event()
+        self.scope = anyio.CancelScope()
+
+
+class Owner(Protocol):
+    """The node, as its connections see it."""
+
+    def deliver(self, signals: list[Signal], transport: Transport) -> None:
+        """Take the signals of one read of a transport."""
+
+    def deliver_own(self, signal: Signal) -> None:
+        """Take a signal that names this node by the name other nodes know it by."""
+
+    def node_up(self, name: str, hidden: bool) -> None:
+        """A connection is up."""
+
+    def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
+        """A connection is lost, or could not be made."""
+
+    def bonds_with(self, node: str) -> int:
+        """Return how many links and monitors a node has with our processes."""
+
+    def closed(self, transport: Transport) -> None:
+        """A transport is over: what is known of it can be forgotten."""
+
+    def refuse(self, signal: Signal, error: Exception) -> None:
+        """A signal cannot be sent: one of its terms has no external form."""
