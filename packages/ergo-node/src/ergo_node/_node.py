@@ -42,6 +42,7 @@ from ergo_node._logger_proxy import LoggerProxy
 from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES, NetKernel
 from ergo_node._network import Listener, Network, StreamNetwork
+from ergo_node._pg import Pg
 from ergo_node._policy import Policy
 from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
@@ -140,6 +141,7 @@ class Node(RpcRuntime):
         self._held_up = HeldUp(self.kernel, self._relieved_node)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes)
         self._tls = None if tls is None else TlsContexts(tls)
+        self.pg = Pg(self, none)
         self.port = 0
         self.ports: list[int] = []
 
