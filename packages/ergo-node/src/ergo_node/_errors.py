@@ -4,6 +4,7 @@ NodeError
 ├── BadName              not a node name, or not one of this kind of network
 ├── CannotStart          the port or the EPMD is not to be had
 │   └── NameInUse        another node holds the name at the EPMD
+├── SlowSubscriber       a task has not read what it subscribed to
 └── NotConnected         a node cannot be reached
     ├── HandshakeRefused it answered, and said no
     ├── CookieMismatch   the two nodes have different cookies
@@ -32,6 +33,10 @@ class CannotStart(NodeError):
 
 class NameInUse(CannotStart):
     """Another node of this name is registered at the EPMD."""
+
+
+class SlowSubscriber(NodeError):
+    """A subscription has ended, for its task has left too many messages unread."""
 
 
 class NotConnected(NodeError):

@@ -138,7 +138,7 @@ class Node(RpcRuntime):
         self._listeners: list[Listener] = []
         self._policy = policy
         self._flow = Flow(self.kernel)
-        self._held_up = HeldUp(self.kernel, self._relieved_node)
+        self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes)
         self._tls = None if tls is None else TlsContexts(tls)
         self.pg = Pg(self, none)
@@ -427,7 +427,8 @@ class Node(RpcRuntime):
         if sender != self._client.pid and self._held_up.add(sender, node):
             self._tasks.start_soon(self._held_up.let_go, node, name=f"servers that wait for {node}")
 
-    async def _relieved_node(self, node: str) -> None:
+    async def relieved(self, node: str) -> None:
+        """Wait while a node does not read what it was sent."""
         assert self._connections is not None
         await self._connections.relieved(node)
 

@@ -46,7 +46,7 @@ class Pg:
 
     def __init__(self, node: PgNode, none: Atom | None = None) -> None:
         self._node = node
-        self._none = none
+        self.none: Final = none
         self._servers: dict[str, ScopeServer] = {}
 
     @property
@@ -80,7 +80,7 @@ class Pg:
     def child(self, scope: str | Atom = DEFAULT_SCOPE) -> Child:
         """Return a scope as a child for a supervisor of your own (`pg:start_link/1`)."""
         name = str(scope)
-        return Child(ScopeServer, self._node, name, self._none, self._started, name=name)
+        return Child(ScopeServer, self._node, name, self.none, self._started, name=name)
 
     def scope(self, scope: str | Atom = DEFAULT_SCOPE) -> Scope:
         """Return a scope by its name, whether it runs or not."""
