@@ -46,7 +46,7 @@ def test_equal_terms_are_one_group(left: Term, right: Term) -> None:
 
 def test_what_cannot_be_sent_is_no_group() -> None:
     deep: Any = []
-    for _ in range(LIMITS.max_depth):
+    for _ in range(LIMITS.max_depth + 1):
         deep = [deep]
     for group in (None, object(), deep):
         with pytest.raises(EncodeError):
