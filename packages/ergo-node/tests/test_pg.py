@@ -34,7 +34,7 @@ class Collector(GenServer):
 
 
 class Member(GenServer):
-    """Joins a group in `init`, and leaves it when asked to: callbacks use `pg` as they are, without waiting."""
+    """Joins a group in `init`, and leaves it when asked to: callbacks use `pg` without waiting."""
 
     def init(self, node: Node) -> None:
         self.node = node
