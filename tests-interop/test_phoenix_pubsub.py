@@ -203,7 +203,7 @@ async def test_scope_and_adapters_start_again(elixir: Elixir, node: Node) -> Non
             pid = node.whereis(name)
             assert pid is not None
             node.exit(pid, Atom("kill"))
-            await until(lambda name=name, pid=pid: node.whereis(name) not in (None, pid))
+            await until(lambda: node.whereis(name) not in (None, pid))  # noqa: B023  # called in this round only
             await met(node, elixir)
             await elixir('Phoenix.PubSub.broadcast(MyApp.PubSub, "room:1", :again)')
             assert await following(messages) == Atom("again")

@@ -229,12 +229,8 @@ async def test_strangers_change_nothing(pair: tuple[Node, Node]) -> None:
     before = a.whereis("pg")
     for message in STRANGE:
         await b.send(RemoteName("pg", a.name), message)
-    for request in (
-        1,
-        (Atom("join_local"), G, [1]),
-        (Atom("join_local"), G, b.program),
-        (Atom("update"), []),
-    ):
+    requests: list[Term] = [1, (Atom("join_local"), G, [1]), (Atom("join_local"), G, b.program)]
+    for request in [*requests, (Atom("update"), [])]:
         answer = await b.call(RemoteName("pg", a.name), request)
         assert answer[0] == Atom("error"), request
     assert a.whereis("pg") == before
