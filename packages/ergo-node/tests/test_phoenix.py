@@ -140,8 +140,10 @@ async def test_strangers_do_not_end_an_adapter(
             await b.send(there, message)
         await b.cast(there, 1)
         assert (await b.call(there, 1))[0] == Atom("error")
+        await b.send(there, Atom("rejoin"))
         await b.send(there, (forward, b"t", 4, Atom("os")))
         assert await following(messages) == 4
+    assert len(a.pg.local_members(SCOPE, Atom(ADAPTER))) == 1
     assert a.whereis(ADAPTER) == before
 
 
@@ -153,9 +155,9 @@ async def test_names_and_pools(pair: tuple[Node, Node]) -> None:
     for sizes in ({"pool_size": 0}, {"broadcast_pool_size": 2}, {"pool_size": 2, "broadcast_pool_size": 0}):
         with pytest.raises(ValueError, match="broadcast_pool_size"):
             PubSub("P", **sizes)
-    with pytest.raises(RuntimeError, match="has not been started"):
+    with pytest.raises(RuntimeError, match="does not run"):
         pubsub.subscribe("t")
-    with pytest.raises(RuntimeError, match="has not been started"):
+    with pytest.raises(RuntimeError, match="does not run"):
         pubsub.broadcast("t", 1)
     await a.start(pubsub)
     assert a.whereis("Elixir.P.Adapter_2") is not None
@@ -174,6 +176,8 @@ async def test_its_end_ends_the_subscriptions(pair: tuple[Node, Node]) -> None:
     await handle.stop(Atom("shutdown"))
     with anyio.fail_after(10):
         assert [message async for message in messages] == [1]
+    with pytest.raises(RuntimeError, match="does not run"):
+        pubsub.subscribe("t")
 
 
 async def test_a_process_broadcasts_in_order(pair: tuple[Node, Node], pubsubs: tuple[PubSub, PubSub]) -> None:

@@ -145,7 +145,7 @@ class PubSub:
 
         Raises:
             ExitError: `{nolocal, Pid}`, a process of another node.
-            RuntimeError: it has not been started.
+            RuntimeError: it does not run.
         """
         node, key = self._started(), _topic(topic)
         if process is None:
@@ -179,7 +179,7 @@ class PubSub:
 
         Raises:
             etf_codec.EncodeError: the message has no external form; nobody gets it.
-            RuntimeError: it has not been started.
+            RuntimeError: it does not run.
         """
         return self._broadcast(None, topic, message, dispatcher)
 
@@ -262,8 +262,8 @@ class PubSub:
         return host.program if current is None else current.pid
 
     def _started(self) -> PubSubNode:
-        if self._node is None:
-            raise RuntimeError(f"{self!r} has not been started: `await node.start(pubsub)` first")
+        if self._node is None or not self._topics.running:
+            raise RuntimeError(f"{self!r} does not run: `await node.start(pubsub)` first")
         return self._node
 
     def _unsubscribe(self, topic: bytes, subscription: Subscription) -> None:

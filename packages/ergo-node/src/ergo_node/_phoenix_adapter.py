@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from etf_codec import Atom, Term
+from etf_codec import Atom, Reference, Term
 from otp_behaviors import Caller, Down, GenServer, NameTaken
 
 from ergo_node._pg import Pg
@@ -38,6 +38,7 @@ class Adapter(GenServer):
         self.pg = pg
         self.forwarder = forwarder
         self.group = Atom(group)
+        self.joined: Reference | None = None  # the monitor of the scope, while a member
         if not pg.scope(SCOPE).running:
             try:
                 await pg.start(SCOPE)
@@ -57,16 +58,21 @@ class Adapter(GenServer):
         match message:
             case (Atom("forward_to_local"), bytes() as topic, text, Atom()):
                 self.forwarder.forwarded(topic, text)
-            case Down() | Atom("rejoin"):
+            case Down(ref, _, _) if ref == self.joined:
+                self.joined = None
+                self._join()
+            case Atom("rejoin"):
                 self._join()
 
     def _join(self) -> None:
+        if self.joined is not None:
+            return  # a member twice would get all twice
         scope = self.pg.scope(SCOPE)
         running = self.whereis(SCOPE)
         if running is None or not scope.running:
             self.send_after(REJOIN_AFTER, self.pid, REJOIN)
         else:
-            self.monitor(running)
+            self.joined = self.monitor(running)
             scope.join(self.group, self.pid)
 
 
@@ -78,6 +84,7 @@ class TopicsServer(GenServer):
         self.trap_exit = True
         self.topics = topics
         topics.clear()
+        topics.running = True
 
     def handle_call(self, request: Any, caller: Caller) -> Term:
         """Nothing is asked of it by calls."""
@@ -91,4 +98,5 @@ class TopicsServer(GenServer):
 
     def terminate(self, reason: Any) -> None:
         """End the subscriptions of tasks."""
+        self.topics.running = False
         self.topics.clear()

@@ -19,6 +19,7 @@ class Topics:
     def __init__(self) -> None:
         self._subscribers: dict[bytes, list[Subscriber]] = {}
         self._watched: dict[Pid, Watched] = {}
+        self.running = False
 
     def of(self, topic: bytes) -> list[Subscriber]:
         """Return the subscribers of a topic, first come first."""
