@@ -38,7 +38,15 @@ SHELL: Final = {
     "otp_behaviors": {"_log", "_application_controller", "_task", "_runtime", "_threads", "_waiter_asyncio"},
     "ergo_node": {"*"},
 }
-PURE_IN_SHELL_PACKAGES: Final = {"ergo_node._translate", "ergo_node._identifiers", "ergo_node._membership"}
+PURE_IN_SHELL_PACKAGES: Final = {
+    "ergo_node._identifiers",
+    "ergo_node._membership",
+    "ergo_node._pg_effects",
+    "ergo_node._pg_groups",
+    "ergo_node._pg_monitors",
+    "ergo_node._pg_overlay",
+    "ergo_node._translate",
+}
 
 # The spine of each package, lowest first: a file never needs one further up, not even through others.
 SPINES: Final = {

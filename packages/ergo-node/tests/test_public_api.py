@@ -3,6 +3,7 @@ import otp_behaviors
 
 PUBLIC = [
     "BadName",
+    "Broadcast",
     "CannotStart",
     "CookieMismatch",
     "DiscoveryFailed",
@@ -23,13 +24,18 @@ PUBLIC = [
     "NodeUp",
     "NotAllowed",
     "NotConnected",
+    "Pg",
     "Policy",
+    "PubSub",
     "Registry",
     "RemoteName",
     "RpcError",
     "SrvNodes",
     "StaticNodes",
     "Strategy",
+    "Scope",
+    "SlowSubscriber",
+    "Subscription",
     "Tls",
     "TlsError",
     "provide_observer",
@@ -53,7 +59,7 @@ def test_every_error_is_a_node_error() -> None:
     errors = [
         each for each in vars(ergo_node).values() if isinstance(each, type) and issubclass(each, Exception)
     ]
-    assert len(errors) == 13
+    assert len(errors) == 14
     assert all(issubclass(each, ergo_node.NodeError) for each in errors)
     assert issubclass(ergo_node.BadName, ValueError)
     assert issubclass(ergo_node.NameInUse, ergo_node.CannotStart)

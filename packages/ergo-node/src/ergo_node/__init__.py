@@ -21,6 +21,7 @@ from ergo_node._errors import (
     NodeError,
     NotAllowed,
     NotConnected,
+    SlowSubscriber,
     TlsError,
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
@@ -28,15 +29,21 @@ from ergo_node._health import Health
 from ergo_node._io import put_chars
 from ergo_node._node import Node
 from ergo_node._observer import provide_observer
+from ergo_node._pg import Pg
+from ergo_node._pg_scope import Scope
+from ergo_node._phoenix import PubSub
+from ergo_node._phoenix_broadcast import Broadcast
 from ergo_node._policy import Policy
 from ergo_node._registry import Registry
 from ergo_node._strategies import DnsNodes, SrvNodes, StaticNodes, Strategy
+from ergo_node._subscription import Subscription
 from ergo_node._tls import Tls
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BadName",
+    "Broadcast",
     "CannotStart",
     "CookieMismatch",
     "DiscoveryFailed",
@@ -57,13 +64,18 @@ __all__ = [
     "NodeUp",
     "NotAllowed",
     "NotConnected",
+    "Pg",
     "Policy",
+    "PubSub",
     "Registry",
     "RemoteName",
     "RpcError",
+    "Scope",
+    "SlowSubscriber",
     "SrvNodes",
     "StaticNodes",
     "Strategy",
+    "Subscription",
     "Tls",
     "TlsError",
     "provide_observer",

@@ -5,6 +5,7 @@ NodeError
 ├── CannotStart          the port or the EPMD is not to be had
 │   └── NameInUse        another node holds the name at the EPMD
 ├── DiscoveryFailed      a strategy cannot tell which nodes a cluster has
+├── SlowSubscriber       a task has not read what it subscribed to
 └── NotConnected         a node cannot be reached
     ├── HandshakeRefused it answered, and said no
     ├── CookieMismatch   the two nodes have different cookies
@@ -37,6 +38,10 @@ class NameInUse(CannotStart):
 
 class DiscoveryFailed(NodeError):
     """A strategy could not look for nodes, or makes no sense of what it saw."""
+
+
+class SlowSubscriber(NodeError):
+    """A subscription has ended, for its task has left too many messages unread."""
 
 
 class NotConnected(NodeError):

@@ -41,6 +41,7 @@ from ergo_node._names import Names, Resolver
 from ergo_node._net_kernel import IS_AUTH, NAME, YES
 from ergo_node._network import Listener, Network, StreamNetwork
 from ergo_node._own_name import DYNAMIC, DynamicName, OwnName, new_creation
+from ergo_node._pg import Pg
 from ergo_node._policy import Policy
 from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
@@ -143,11 +144,12 @@ class Node(RpcRuntime):
         self._flow = Flow(self)
         self._receivers = guarded(self.kernel, self._bonded)
         self._bonds_made = False
-        self._held_up = HeldUp(self.kernel, self._relieved_node)
+        self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
         self._lag = LoopLag(tick_time)
         self._strategies = list(cluster) if isinstance(cluster, Sequence) else [cluster]
         self._tls = None if tls is None else TlsContexts(tls)
+        self.pg = Pg(self, none)
         self.port = 0
         self.ports: list[int] = []
 
@@ -417,7 +419,8 @@ class Node(RpcRuntime):
         if sender != self._client.pid and self._held_up.add(sender, node):
             self._tasks.start_soon(self._held_up.let_go, node, name=f"servers that wait for {node}")
 
-    async def _relieved_node(self, node: str) -> None:
+    async def relieved(self, node: str) -> None:
+        """Wait while a node does not read what it was sent."""
         assert self._connections is not None
         await self._connections.relieved(node)
 

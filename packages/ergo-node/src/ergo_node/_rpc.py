@@ -68,6 +68,11 @@ class RpcRuntime(Runtime):
         """The node's name."""
         return self.kernel.node
 
+    @property
+    def program(self) -> Pid:
+        """The process that stands for the program's tasks: what they send comes from it."""
+        return self._client.pid
+
     # For other nodes
 
     def provide(
