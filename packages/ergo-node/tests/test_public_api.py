@@ -30,11 +30,11 @@ PUBLIC = [
     "Registry",
     "RemoteName",
     "RpcError",
+    "Scope",
+    "SlowSubscriber",
     "SrvNodes",
     "StaticNodes",
     "Strategy",
-    "Scope",
-    "SlowSubscriber",
     "Subscription",
     "Tls",
     "TlsError",
@@ -59,7 +59,7 @@ def test_every_error_is_a_node_error() -> None:
     errors = [
         each for each in vars(ergo_node).values() if isinstance(each, type) and issubclass(each, Exception)
     ]
-    assert len(errors) == 14
+    assert len(errors) == 15
     assert all(issubclass(each, ergo_node.NodeError) for each in errors)
     assert issubclass(ergo_node.BadName, ValueError)
     assert issubclass(ergo_node.NameInUse, ergo_node.CannotStart)
