@@ -38,14 +38,12 @@ class Flow:
         self._full: dict[Transport, tuple[Sequence[object], int]] = {}
 
     def delivered(self, transport: Transport, signals: list[Signal]) -> None:
-        """Signals of a read were delivered and the kernel has run: see whether that was enough."""
-        if not signals or transport.closed is not None:
+        """Signals of a read were delivered: the kernel has not run to its end, or it is time to look."""
+        if transport.closed is not None:
             return
         if self._kernel.run_queue and transport not in self._backlog:
             self._backlog.append(transport)
             self._pause(transport)
-        transport.messages_read += len(signals)
-        transport.unseen += len(signals)
         if transport.unseen >= SAMPLE:
             transport.unseen = 0
             self._look(transport, signals)

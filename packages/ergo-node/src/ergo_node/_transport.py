@@ -133,8 +133,14 @@ class Transport(ABC):
                 return
         if data:
             self.bytes_read += len(data)
-            self.connection.receive_data(data)
-            self._report()
+            connection = self.connection
+            connection.receive_data(data)
+            events = connection.events()
+            # Nothing but messages and ticks stands between two messages.
+            if events and type(events[0]) is Received and type(events[-1]) is Received:
+                self._handle(self, events)
+            else:
+                self._report(events)
 
     def _ended(self) -> None:
         """The socket has ended, or broke."""
@@ -170,13 +176,9 @@ class Transport(ABC):
         self.connection.receive_eof()
         self._report()
 
-    def _report(self) -> None:
-        events = self.connection.events()
+    def _report(self, events: list[Event] | None = None) -> None:
+        events = self.connection.events() if events is None else events
         while events:
-            # Nothing but messages and ticks stands between two messages.
-            if type(events[0]) is Received and type(events[-1]) is Received:
-                self._handle(self, events)
-                return
             self._note(events)
             self._handle(self, events)
             # The answer to an event may let packets be read that waited for it.

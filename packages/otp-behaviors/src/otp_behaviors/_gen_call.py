@@ -161,9 +161,9 @@ class Request(Completion):
             self._complete()
 
     def recycle(self) -> None:
-        """Serve another call, if nobody else knows the reference: then no second reply can come by it."""
+        """Serve another call here, if nobody else knows the reference: then no second reply can come."""
         ref = self.ref
-        if self._callee is not None and getrefcount(ref) == ALONE + 1:
+        if getrefcount(ref) == ALONE + 1:
             self._value = self._callee = None
             self.done = False
             self._kernel.spare_request = self
@@ -182,8 +182,12 @@ class Request(Completion):
 
     def alias_message(self, alias: Reference, message: Term) -> None:
         """A message came to the alias: `{Tag, Reply}`."""
-        if type(message) is tuple and len(message) == 2:
-            self.answer(message[1])
+        if type(message) is tuple and len(message) == 2 and not self.done:
+            self.abandon()
+            self._value = message[1]
+            self.done = True
+            if self._waiter is not None:
+                self._waiter.wake()
 
     def monitoring(self, ref: Reference, monitor: Monitor) -> None:
         """The watch of the callee has begun."""
@@ -231,10 +235,21 @@ async def call(
     else:
         pending = Request(kernel, sender, kernel.make_ref(1))
     if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
-        if record is not None and record.pid is sender:
+        if record is None and shell is not None and not (kernel.held or kernel.run_queue or kernel.effects):
+            # A request for another node, most likely, and nobody here has anything to do.
+            kernel.held = True
+            try:
+                pending.begin(to, None, request)
+            finally:
+                kernel.held = False
+            if kernel.outbox:
+                signals, kernel.outbox = kernel.outbox, []
+                shell.route(signals)
+        elif record is not None and record.pid is sender:
             text = "a process cannot call itself, since it could not answer: call the method instead"
             raise ExitError(_reason(kernel, CALLING_SELF, to, request, timeout), text)
-        _post(kernel, pending, to, record, request)
+        else:
+            _post(kernel, pending, to, record, request)
     else:
         # Nobody else has anything to do: the callee's turn is now, in the caller's place.
         answer = record.serve(pending, request)
@@ -259,7 +274,8 @@ async def call(
     if error is not None:
         raise _failure(kernel, error, to, request, timeout)
     answer = pending._value
-    pending.recycle()
+    if pending._callee is not None:
+        pending.recycle()
     return answer
 
 
@@ -276,12 +292,7 @@ def _post(
         pending.begin(to, record, request)
     finally:
         kernel.held = False
-    if kernel.run_queue or kernel.effects:
-        shell.pump()
-    elif kernel.outbox:
-        # A request for another node, and nobody here has anything to do.
-        signals, kernel.outbox = kernel.outbox, []
-        shell.route(signals)
+    shell.pump()
 
 
 def waiter_of(kernel: Kernel) -> Waiter:

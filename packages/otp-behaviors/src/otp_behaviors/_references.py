@@ -63,7 +63,8 @@ class References:
 
     def alias_target(self, ref: Reference) -> AliasTarget | None:
         """Return what an active alias of this node stands for."""
-        if not self.is_own(ref):
+        table = self._table
+        if ref.node != table.node or ref.creation != table.creation:
             return None
         serving = self.serving
         if serving is not None and serving.ref.ids == ref.ids:

@@ -67,7 +67,8 @@ class Runtime(ProgramRequests, ApplicationController):
         self.kernel.time_offset = time() - monotonic()
         self._shutdown = shutdown
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._waiter: Callable[[], Waiter] = EventWaiter
+        # What makes a place where the calling task can wait.
+        self.waiter: Callable[[], Waiter] = EventWaiter
         self._wakeup: anyio.Event | None = None
         self._woken = False
         self._closing = False
@@ -86,7 +87,7 @@ class Runtime(ProgramRequests, ApplicationController):
     async def __aenter__(self) -> Self:
         self.kernel.shell = self
         self.kernel.now = monotonic
-        self._waiter = future_waiters() or EventWaiter
+        self.waiter = future_waiters() or EventWaiter
         self._tasks = tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
@@ -309,10 +310,6 @@ class Runtime(ProgramRequests, ApplicationController):
     def now(self) -> float:
         """Return the time of the monotonic clock."""
         return monotonic()
-
-    def waiter(self) -> Waiter:
-        """Return a place where the calling task can wait."""
-        return self._waiter()
 
     async def checkpoint(self) -> None:
         """Let other tasks run if this one has held the event loop for `MAX_HOLD` seconds."""
