@@ -34,6 +34,7 @@ class Flow:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._kernel = runtime.kernel
+        self.sample = SAMPLE
         self._backlog: list[Transport] = []
         self._full: dict[Transport, tuple[Sequence[object], int]] = {}
 
@@ -44,7 +45,7 @@ class Flow:
         if self._kernel.run_queue and transport not in self._backlog:
             self._backlog.append(transport)
             self._pause(transport)
-        if transport.unseen >= SAMPLE:
+        if transport.unseen >= self.sample:
             transport.unseen = 0
             self._look(transport, signals)
 
@@ -90,7 +91,7 @@ class Flow:
 
     def _trickle(self, transport: Transport) -> None:
         if transport in self._full:
-            transport.unseen = SAMPLE  # the next read is looked at whatever its length
+            transport.unseen = self.sample  # the next read is looked at whatever its length
             self._resume(transport)
 
     def _resume(self, transport: Transport) -> None:

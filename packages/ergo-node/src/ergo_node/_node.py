@@ -31,7 +31,7 @@ from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
-from ergo_node._flow import SAMPLE, Flow
+from ergo_node._flow import Flow
 from ergo_node._health import Health
 from ergo_node._held_up import HeldUp
 from ergo_node._io import Write, to_stdout
@@ -437,7 +437,7 @@ class Node(RpcRuntime):
         self.pump()
         transport.messages_read += len(signals)
         transport.unseen += len(signals)
-        if kernel.run_queue or transport.unseen >= SAMPLE:
+        if kernel.run_queue or transport.unseen >= self._flow.sample:
             self._flow.delivered(transport, signals)
         if self._bonds_made:
             self._bonds_made = False
