@@ -34,6 +34,7 @@ from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
 from ergo_node._flow import Flow
+from ergo_node._global import GlobalNames
 from ergo_node._held_up import HeldUp
 from ergo_node._io import NAME as USER
 from ergo_node._io import User, Write, to_stdout
@@ -136,6 +137,8 @@ class Node(RpcRuntime):
         self._scopes: list[anyio.CancelScope] = []
         self._listeners: list[Listener] = []
         self._policy = policy
+        self._global_names = GlobalNames(self, policy)
+        self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
         self._flow = Flow(self.kernel)
         self._held_up = HeldUp(self.kernel, self._relieved_node)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes)
@@ -150,6 +153,11 @@ class Node(RpcRuntime):
     def name(self) -> str:
         """The node's name, `name@host`."""
         return str(self._name)
+
+    @property
+    def global_names(self) -> GlobalNames:
+        """The names and locks that all visible nodes share (`global`)."""
+        return self._global_names
 
     # Starting and stopping: what `Runtime` calls
 
@@ -190,6 +198,7 @@ class Node(RpcRuntime):
             Child(Rex, self, name=REX),
             Child(User, self._output, self._lead, name=USER),
             Child(LoggerProxy, name=LOGGER_PROXY),
+            self._global_names.child(),
         ]
         await self.start(Supervisor(*children, intensity=10, name="net_sup"))
         listeners, self._listeners = self._listeners, []

@@ -39,6 +39,10 @@ class Policy:
         max_connections: connected nodes at once.
         max_handshakes: connections that others opened and that are still in their handshake.
         max_handshakes_per_host: of these, from one address other than loopback.
+        connect_all: whether a visible node connects to all nodes that those it meets know, and shares global
+            names with them, as `connect_all` of KERNEL.
+        prevent_overlapping_partitions: whether it leaves nodes that others have lost, so that partitions
+            never overlap, as the parameter of KERNEL does. It has to be the same on all nodes.
 
     Raises:
         ValueError: an argument is not of its shape.
@@ -50,6 +54,8 @@ class Policy:
     max_connections: int = MAX_CONNECTIONS
     max_handshakes: int = MAX_HANDSHAKES
     max_handshakes_per_host: int = MAX_HANDSHAKES_PER_HOST
+    connect_all: bool = True
+    prevent_overlapping_partitions: bool = True
 
     def __post_init__(self) -> None:
         if self.auto_connect not in AUTO_CONNECT:
