@@ -1,4 +1,4 @@
-"""`global` with Python nodes among Erlang ones: the same names and locks on all of them, and nobody thrown out."""
+"""`global` with Python nodes among Erlang ones: the same names and locks everywhere, nobody thrown out."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import pytest
-from ergo_node import Node, RemoteName
+from ergo_node import Node, Policy, RemoteName
 from erlang_peer import Erl, StartErl
 from etf_codec import Atom, Pid, Term
 from otp_behaviors import NoProcess, Process
@@ -21,7 +21,7 @@ from witness import PATIENCE, StartWitness, Witnessed
 pytestmark = pytest.mark.anyio
 
 HOST, COOKIE = "127.0.0.1", "secret"
-A, PY, Z = f"a@{HOST}", f"py@{HOST}", f"z@{HOST}"
+A, B, PY, Z = f"a@{HOST}", f"b@{HOST}", f"py@{HOST}", f"z@{HOST}"
 
 SERVER = """
 spawn(fun Loop() ->
@@ -54,7 +54,7 @@ anyio.run(main)
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something is so."""
     with anyio.fail_after(2 * PATIENCE):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  # other nodes give no event
             await anyio.sleep(0.02)
 
 
@@ -215,7 +215,7 @@ async def test_each_node_is_killed_and_comes_back(
             await until(partial(unknown_there, erl, "of_py"))
     for erl in erls.values():
         assert await erl.eval("global:trans({r, self()}, fun() -> length(nodes()) end)") == 1
-        # Whoever notices a killed node first may have others leave it, but nobody is asked to leave the living.
+        # Whoever notices a killed node first may have others leave it; nobody is asked to leave the living.
         assert not [line for line in erl.output if "disconnected node" in line]
 
 
@@ -237,17 +237,17 @@ async def member(folder: Path) -> AsyncIterator[anyio.abc.Process]:
 
 async def known_there(erl: Erl, name: str) -> None:
     async def known() -> bool:
-        return await there(erl, name) != Atom("undefined")
+        return not await unknown_there(erl, name)
 
     await until(known)
 
 
 async def connected_to(erl: Erl, count: int) -> bool:
-    return await erl.eval("length(nodes())") == count
+    return bool(await erl.eval("length(nodes())") == count)
 
 
 async def unknown_there(erl: Erl, name: str) -> bool:
-    return await there(erl, name) == Atom("undefined")
+    return bool(await there(erl, name) == Atom("undefined"))
 
 
 # Conflicts
@@ -385,8 +385,8 @@ async def test_transactions_of_both_sides_exclude_each_other(
             assert await node.global_names.trans((Atom("count"), ours.pid), add_one) == Atom("ok")
 
     async def add_one() -> Term:
-        number = await node.call(counter, Atom("get"))
-        return await node.call(counter, (Atom("put"), number + 1))  # type: ignore[no-any-return]  # a reply
+        reply: Term = await node.call(counter, (Atom("put"), await node.call(counter, Atom("get")) + 1))
+        return reply
 
     async with anyio.create_task_group() as tasks:
         for erl in (a, z):
@@ -413,6 +413,83 @@ async def test_a_lock_goes_with_the_process_that_has_it(
     node.exit(holder, Atom("kill"))
     assert await z.eval("global:trans({resource, self()}, fun() -> mine end)") == Atom("mine")
     assert_quiet(a, z)
+
+
+# Overlapping partitions
+
+
+async def who_sees_whom(members: dict[str, Erl | Node]) -> dict[str, set[str]]:
+    """The nodes that each member is connected to."""
+    seen: dict[str, set[str]] = {}
+    for name, member in members.items():
+        others = member.nodes() if isinstance(member, Node) else as_list(await member.eval("nodes()"))
+        seen[name] = {str(other) for other in others}
+    return seen
+
+
+def partitions(seen: dict[str, set[str]]) -> set[frozenset[str]] | None:
+    """The partitions, if they do not overlap."""
+    groups = {frozenset({name, *others}) for name, others in seen.items()}
+    return groups if sum(len(group) for group in groups) == len(seen) else None
+
+
+CUTS = {"by us": (PY, A), "from us": (A, PY), "beside us": (A, Z), "without us": (A, Z)}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+async def test_one_lost_connection_leaves_no_overlapping_partitions(
+    cut: str, start_erl: StartErl, node: Node
+) -> None:
+    members: dict[str, Erl | Node] = {name: await start_erl(name) for name in (A, B, Z)}
+    members[PY] = await start_erl(f"other@{HOST}") if cut == "without us" else node
+    if cut == "without us":
+        members[f"other@{HOST}"] = members.pop(PY)
+    erls = [member for member in members.values() if isinstance(member, Erl)]
+    for name in list(members)[1:]:
+        await erls[0].eval(f"net_kernel:connect_node('{name}')")
+    await meshed(erls, [member for member in members.values() if isinstance(member, Node)])
+    by, other = CUTS[cut]
+    cutter = members[by]
+    if isinstance(cutter, Node):
+        assert await cutter.disconnect(other)
+    else:
+        await cutter.eval(f"erlang:disconnect_node('{other}')")
+
+    async def settled() -> bool:
+        groups = partitions(await who_sees_whom(members))
+        return groups is not None and apart(groups)
+
+    def apart(groups: set[frozenset[str]]) -> bool:
+        rest = frozenset(members) - {by, other}
+        # Who notices the loss second may hear of it from others first: then only that one is left by all.
+        return groups in (
+            {rest, frozenset({by}), frozenset({other})},
+            {rest | {by}, frozenset({other})},
+            {rest | {other}, frozenset({by})},
+        )
+
+    await until(settled)
+    for erl in erls:
+        # Whatever was still to be decided is when all that are left have been locked.
+        assert await erl.eval("global:trans({r, self()}, fun() -> done end)") == Atom("done")
+    await until(settled)
+
+
+async def test_overlapping_partitions_are_allowed_if_we_are_told_so(
+    start_erl: StartErl, epmd_port: int
+) -> None:
+    off = ["-kernel", "prevent_overlapping_partitions", "false"]
+    a, z = await start_erl(A, args=off), await start_erl(Z, args=off)
+    async with Node(PY, COOKIE, policy=Policy(prevent_overlapping_partitions=False)) as node:
+        await a.eval(f"net_kernel:connect_node('{Z}')")
+        await node.connect(A)
+        await meshed([a, z], [node])
+        assert await node.disconnect(A)
+        await until(partial(connected_to, a, 1))
+        assert await z.eval("lists:sort(nodes())") == [Atom(A), Atom(PY)]
+        assert await z.eval("global:trans({r, self()}, fun() -> done end)") == Atom("done")
+        assert node.nodes() == [Z]
+        assert_quiet(a, z)
 
 
 def short(node: str) -> str:

@@ -192,7 +192,13 @@ async def call(
         NoConnection: the callee's node is unreachable, or was lost meanwhile.
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
-    record = kernel.table.by_pid.get(to) if type(to) is Pid else kernel.find(to)
+    if type(to) is Pid:
+        record = kernel.table.by_pid.get(to)
+    else:
+        target = kernel.resolve(to)
+        # What a handle means may change meanwhile, as a global name does: one call is for one process.
+        to = target if type(target) is Pid else to
+        record = kernel.find(target)
     shell = kernel.shell
     pending = kernel.spare_request
     if type(pending) is Request:
