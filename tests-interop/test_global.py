@@ -474,6 +474,20 @@ async def test_one_lost_connection_leaves_no_overlapping_partitions(
         assert await erl.eval("global:trans({r, self()}, fun() -> done end)") == Atom("done")
     await until(settled)
 
+    # The partition heals: all meet again by way of one node, and agree.
+    middle = next(erl for erl in erls if erl.name not in (by, other))
+    for name in members:
+        await middle.eval(f"net_kernel:connect_node('{name}')")
+    await meshed(erls, [member for member in members.values() if isinstance(member, Node)])
+    for erl in erls:
+        assert await erl.eval(f"global:register_name('{erl.name}', {erl_pid(await started(erl))})") == Atom(
+            "yes"
+        )
+    for name in (erl.name for erl in erls):
+        for erl in erls:
+            assert await erl.eval(f"node(global:whereis_name('{name}'))") == Atom(name)
+        assert cut == "without us" or node.global_names.whereis(name) is not None
+
 
 async def test_overlapping_partitions_are_allowed_if_we_are_told_so(
     start_erl: StartErl, epmd_port: int

@@ -390,6 +390,17 @@ async def test_a_lost_connection_makes_partitions_that_do_not_overlap(
     assert [node.global_names.whereis("shop") for node in three] == [shop.pid] * 3
 
 
+async def test_who_is_kept_connected_comes_back_after_the_partition(
+    three: tuple[Node, Node, Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b, c = three
+    for node in (a, c):
+        node.keep_connected(b.name)
+    assert await a.disconnect(c.name)
+    await until(lambda: any("prevent overlapping partitions" in line for line in caplog.messages))
+    await synced(a, b, c)
+
+
 async def test_a_killed_name_server_comes_back_with_its_nodes(three: tuple[Node, Node, Node]) -> None:
     a, b, c = three
     shop = await b.global_names.start(Shop, name="shop")

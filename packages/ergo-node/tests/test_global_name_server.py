@@ -141,7 +141,8 @@ async def test_junk_does_not_stop_the_locker_nor_the_registrar(pair: Pair) -> No
     a, b = pair
     before = set(b.kernel.table.by_pid)
     for pid in before:
-        for message in (7, (), (Atom("lock_set"), pid, True, []), (Atom("lock_set"), pid, 7, [])):
+        junk: list[Any] = [7, (), (Atom("lock_set"), pid, True, []), (Atom("lock_set"), pid, 7, [])]
+        for message in junk:
             await a.send(pid, message)
     await a.global_names.sync([b.name])
     assert await a.global_names.register("shop", b.spawn(forever))

@@ -9,6 +9,8 @@ PUBLIC = [
     "ErlangError",
     "ErlangExit",
     "ErlangThrow",
+    "GlobalName",
+    "GlobalNames",
     "HandshakeRefused",
     "Listen",
     "NameInUse",

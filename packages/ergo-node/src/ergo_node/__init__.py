@@ -23,6 +23,7 @@ from ergo_node._errors import (
     TlsError,
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._global import GlobalName, GlobalNames
 from ergo_node._io import put_chars
 from ergo_node._node import Node
 from ergo_node._observer import provide_observer
@@ -40,6 +41,8 @@ __all__ = [
     "ErlangError",
     "ErlangExit",
     "ErlangThrow",
+    "GlobalName",
+    "GlobalNames",
     "HandshakeRefused",
     "Listen",
     "NameInUse",

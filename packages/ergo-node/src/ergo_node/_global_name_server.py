@@ -75,7 +75,7 @@ class Host(ResolverHost, Protocol):
     async def connect(self, node: str) -> bool:
         """Connect to a node."""
 
-    async def disconnect(self, node: str) -> bool:
+    def drop(self, node: str) -> bool:
         """Close the connection to a node."""
 
     def subscribe(self, pid: Pid) -> None:
@@ -441,4 +441,5 @@ async def _reach(process: Process, server: Pid, host: Host, node: str) -> None:
 
 
 async def _leave(process: Process, host: Host, node: str) -> None:
-    await host.disconnect(node)
+    """Close a connection; not in a callback, for the signals of that callback are still to go over it."""
+    host.drop(node)

@@ -305,6 +305,10 @@ class Node(RpcRuntime):
         It also ends what `keep_connected` began.
         """
         self._reconnects.end(node)
+        return self.drop(node)
+
+    def drop(self, node: str) -> bool:
+        """Close the connection to a node as `disconnect`, but go on with what `keep_connected` began."""
         assert self._connections is not None
         self.pump()  # what was sent before still goes over this connection
         return self._connections.disconnect(node)
