@@ -250,6 +250,28 @@ async def unknown_there(erl: Erl, name: str) -> bool:
     return bool(await there(erl, name) == Atom("undefined"))
 
 
+async def test_nodes_that_meet_all_at_once_agree(start_erl: StartErl, node: Node) -> None:
+    erls = [await start_erl(name) for name in (A, B, Z)]
+    async with Node(f"q@{HOST}", COOKIE) as second:
+        nodes = [node, second]
+        for erl in erls:
+            await erl.eval(f"yes = global:register_name('{erl.name}', {erl_pid(await started(erl))})")
+        for each in nodes:
+            assert await each.global_names.register(each.name, each.spawn(forever))
+        async with anyio.create_task_group() as tasks:
+            for erl in erls:
+                tasks.start_soon(erl.eval, f"net_kernel:connect_node('{PY}')")
+            tasks.start_soon(second.connect, A)
+            tasks.start_soon(node.connect, second.name)
+        await meshed(erls, nodes)
+        names = sorted([*(erl.name for erl in erls), node.name, second.name])
+        for each in nodes:
+            assert sorted(str(name) for name in each.global_names.names()) == names
+        for erl in erls:
+            assert await erl.eval("lists:sort(global:registered_names())") == [Atom(name) for name in names]
+        assert_quiet(*erls)
+
+
 # Conflicts
 
 
