@@ -22,9 +22,10 @@ from otp_behaviors import (
 )
 
 from ergo_node._global_lock_calls import Asker, LockCalls
-from ergo_node._global_name_server import GlobalNameServer, Host, Tables
+from ergo_node._global_name_server import GlobalNameServer, Host
 from ergo_node._global_registrar import Change
 from ergo_node._global_resolve import Method, logger, shown
+from ergo_node._global_tables import Tables
 from ergo_node._global_terms import NAME, REGISTER, SYNC, UNREGISTER, LockId, term_of
 from ergo_node._policy import Policy
 
@@ -97,13 +98,21 @@ class GlobalNames:
     Args:
         node: the node.
         policy: whether it connects to all nodes that it hears of, and leaves overlapping partitions.
+        tables: the tables of the node; new ones if left out.
+        caller: who uses them; the program if left out.
     """
 
-    def __init__(self, node: GlobalNode, policy: Policy) -> None:
+    def __init__(
+        self,
+        node: GlobalNode,
+        policy: Policy,
+        tables: Tables | None = None,
+        caller: Caller | None = None,
+    ) -> None:
         self._node = node
         self._policy = policy
-        self._tables = Tables()
-        self._caller: Caller = node
+        self._tables = Tables() if tables is None else tables
+        self._caller = node if caller is None else caller
 
     def child(self) -> Child:
         """Return the name server, for the supervisor of the node."""
@@ -111,10 +120,7 @@ class GlobalNames:
 
     def by(self, process: Process) -> GlobalNames:
         """Return the same names, for use by a process: it is the one that has the locks, until it ends."""
-        names = GlobalNames.__new__(GlobalNames)
-        names._node, names._policy, names._tables = self._node, self._policy, self._tables
-        names._caller = process
-        return names
+        return GlobalNames(self._node, self._policy, self._tables, process)
 
     async def resolve_it(self, process: Process, method: Term, name: Term, pid1: Term, pid2: Term) -> Term:
         """Settle a conflict for another node (`global:resolve_it/4`)."""

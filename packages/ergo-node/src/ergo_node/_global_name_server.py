@@ -17,10 +17,9 @@ from secrets import randbits
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from etf_codec import Atom, Pid, Reference, Term
-from otp_behaviors import KILL, NO_REPLY, Caller, Down, Exit, GenServer, Process, RemoteName, Stop
+from etf_codec import Atom, Pid, Term
+from otp_behaviors import KILL, NO_REPLY, Caller, Down, Exit, GenServer, RemoteName, Stop
 
-from ergo_node._errors import NodeError
 from ergo_node._global_effects import (
     Abandon,
     Cancel,
@@ -38,15 +37,17 @@ from ergo_node._global_effects import (
     Tell,
     Unknown,
 )
+from ergo_node._global_join import Host as JoinHost
+from ergo_node._global_join import NotReached, join, leave, reach
 from ergo_node._global_lock_calls import pause_after
 from ergo_node._global_locker import BothLocked, run_locker
-from ergo_node._global_locks import LockTable
-from ergo_node._global_names import NameTable, Registered, operate
+from ergo_node._global_names import operate
 from ergo_node._global_partitions import REMOVE_CONNECTION, Partitions
 from ergo_node._global_registrar import Change, Order, run_registrar
 from ergo_node._global_resolve import Host as ResolverHost
-from ergo_node._global_resolve import Methods, Settled, resolve, shown
-from ergo_node._global_sync import Synchronisation, in_sync_message
+from ergo_node._global_resolve import Settled, resolve, shown
+from ergo_node._global_sync import Synchronisation
+from ergo_node._global_tables import Tables
 from ergo_node._global_terms import (
     GLOBAL,
     NAME,
@@ -66,48 +67,14 @@ WHEREIS_TRIES: Final = 5
 """As many failed tries a `whereis` waits as if it had made while `global` is locked; OTP's."""
 
 
-class Host(ResolverHost, Protocol):
+class Host(ResolverHost, JoinHost, Protocol):
     """The node, as its name server sees it."""
 
     def nodes(self) -> list[str]:
         """Return the connected nodes that are not hidden."""
 
-    async def connect(self, node: str) -> bool:
-        """Connect to a node."""
-
-    def drop(self, node: str) -> bool:
-        """Close the connection to a node."""
-
     def subscribe(self, pid: Pid) -> None:
         """Send a process `{nodeup, Node}` and `{nodedown, Node}`."""
-
-
-class Tables:
-    """The names and locks of a node: empty unless the name server runs, which alone changes them."""
-
-    def __init__(self) -> None:
-        self.methods = Methods()
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.open(_nobody, _nothing)
-
-    def open(self, monitor: Callable[[Pid], Reference], demonitor: Callable[[Reference], object]) -> None:
-        """Begin with empty tables; whom they have is watched from now on."""
-        self.names = NameTable(monitor, demonitor, self._dropped)
-        self.locks = LockTable(monitor, demonitor)
-
-    def _dropped(self, entry: Registered) -> None:
-        self.methods.forget(entry.method)
-
-
-def _nobody(pid: Pid) -> Reference:
-    raise RuntimeError("global_name_server does not run")
-
-
-def _nothing(ref: Reference) -> None:
-    raise RuntimeError("global_name_server does not run")
 
 
 @dataclass(slots=True)
@@ -116,14 +83,6 @@ class Syncer:
 
     caller: Caller
     nodes: set[str]
-
-
-@dataclass(frozen=True, slots=True)
-class NotReached:
-    """A node cannot be connected to; `known` if others had introduced it."""
-
-    node: str
-    known: bool
 
 
 class GlobalNameServer(GenServer):
@@ -148,7 +107,7 @@ class GlobalNameServer(GenServer):
         host.subscribe(self.pid)
         for node in host.nodes():
             # An earlier name server was killed, and its names with it: they come back with the nodes.
-            self.spawn(_leave, host, node)
+            self.spawn(leave, host, node)
 
     def terminate(self, reason: Any) -> None:
         """Nobody has a name here any more."""
@@ -213,7 +172,7 @@ class GlobalNameServer(GenServer):
             return OK
         self.syncers.append(Syncer(caller, missing))
         for node in missing.difference(self.host.nodes()):
-            self.spawn(_reach, self.pid, self.host, node)
+            self.spawn(reach, self.pid, self.host, node)
         return NO_REPLY
 
     # Casts: the protocol between name servers
@@ -381,10 +340,10 @@ class GlobalNameServer(GenServer):
 
     def _join(self, effect: Join) -> None:
         for node in effect.nodes:
-            self.spawn(_join, self.pid, self.host, node)
+            self.spawn(join, self.pid, self.host, node)
 
     def _leave(self, effect: Leave) -> None:
-        self.spawn(_leave, self.host, effect.node)
+        self.spawn(leave, self.host, effect.node)
 
     def _synced(self, effect: Synced) -> None:
         self._no_more_to_wait_for(effect.node)
@@ -416,30 +375,3 @@ CARRY_OUT: Final[dict[type[Effect], Callable[[GlobalNameServer, Any], None]]] = 
     Synced: GlobalNameServer._synced,
     Report: GlobalNameServer._report,
 }
-
-
-async def _connected(host: Host, node: str) -> bool:
-    try:
-        return await host.connect(node)
-    except NodeError:
-        return False  # others gave us a name that no node can have
-
-
-async def _join(process: Process, server: Pid, host: Host, node: str) -> None:
-    """Connect to a node that we have heard of, and say that our names are his."""
-    if await _connected(host, node):
-        process.cast(RemoteName(NAME, node), in_sync_message(host.name))
-        return
-    logger.warning("'global' at %s failed to connect to %s", host.name, node)
-    process.send(server, NotReached(node, known=True))
-
-
-async def _reach(process: Process, server: Pid, host: Host, node: str) -> None:
-    """Connect to a node that somebody wants to be in sync with; the rest follows from that."""
-    if not await _connected(host, node):
-        process.send(server, NotReached(node, known=False))
-
-
-async def _leave(process: Process, host: Host, node: str) -> None:
-    """Close a connection; not in a callback, for the signals of that callback are still to go over it."""
-    host.drop(node)
