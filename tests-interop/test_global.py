@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,25 +12,32 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import pytest
-from ergo_node import Node, Policy, RemoteName
+from ergo_node import Node, RemoteName
 from erlang_peer import Erl, StartErl
 from etf_codec import Atom, Pid, Term
+from global_cluster import (
+    COOKIE,
+    HOST,
+    PY,
+    A,
+    B,
+    Z,
+    all_know,
+    assert_quiet,
+    connected_to,
+    erl_pid,
+    forever,
+    known_there,
+    meshed,
+    started,
+    there,
+    unknown_there,
+    until,
+)
 from otp_behaviors import NoProcess, Process
 from witness import PATIENCE, StartWitness, Witnessed
 
 pytestmark = pytest.mark.anyio
-
-HOST, COOKIE = "127.0.0.1", "secret"
-A, B, PY, Z = f"a@{HOST}", f"b@{HOST}", f"py@{HOST}", f"z@{HOST}"
-
-SERVER = """
-spawn(fun Loop() ->
-    receive
-        {'$gen_call', From, Request} -> gen_server:reply(From, {node(), Request}), Loop();
-        stop -> ok
-    end
-end)
-"""
 
 MEMBER = f"""
 import anyio
@@ -49,65 +56,6 @@ async def main():
 
 anyio.run(main)
 """
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until something is so."""
-    with anyio.fail_after(2 * PATIENCE):
-        while not await condition():  # noqa: ASYNC110  # other nodes give no event
-            await anyio.sleep(0.02)
-
-
-async def there(erl: Erl, name: str) -> Term:
-    """Whom an Erlang node knows by a global name."""
-    return await erl.eval(f"global:whereis_name({name})")
-
-
-async def all_know(name: str, pid: Pid | None, erls: list[Erl], nodes: list[Node]) -> None:
-    """Wait until the name means the same everywhere."""
-
-    async def same() -> bool:
-        if any(node.global_names.whereis(name) != pid for node in nodes):
-            return False
-        seen = [await there(erl, name) for erl in erls]
-        return all(each == (Atom("undefined") if pid is None else pid) for each in seen)
-
-    await until(same)
-
-
-async def meshed(erls: list[Erl], nodes: list[Node]) -> None:
-    """Wait until all are connected, and `global` is in sync."""
-    count = len(erls) + len(nodes) - 1
-
-    async def all_connected() -> bool:
-        if any(len(node.nodes()) != count for node in nodes):
-            return False
-        return all([len(as_list(await erl.eval("nodes()"))) == count for erl in erls])
-
-    await until(all_connected)
-    with anyio.fail_after(2 * PATIENCE):
-        for node in nodes:
-            await node.global_names.sync()
-    for erl in erls:
-        await erl.eval("global:sync()", 2 * PATIENCE)
-
-
-def as_list(term: Term) -> list[Term]:
-    assert isinstance(term, list)
-    return term
-
-
-async def started(erl: Erl) -> Pid:
-    """A server on an Erlang node."""
-    pid = await erl.eval(SERVER)
-    assert isinstance(pid, Pid)
-    return pid
-
-
-def assert_quiet(*erls: Erl) -> None:
-    """No warning and no error has been logged: the default handler prints all from `notice` on."""
-    for erl in erls:
-        assert erl.output == []
 
 
 @pytest.fixture
@@ -233,21 +181,6 @@ async def member(folder: Path) -> AsyncIterator[anyio.abc.Process]:
         finally:
             if process.returncode is None:
                 process.kill()
-
-
-async def known_there(erl: Erl, name: str) -> None:
-    async def known() -> bool:
-        return not await unknown_there(erl, name)
-
-    await until(known)
-
-
-async def connected_to(erl: Erl, count: int) -> bool:
-    return bool(await erl.eval("length(nodes())") == count)
-
-
-async def unknown_there(erl: Erl, name: str) -> bool:
-    return bool(await there(erl, name) == Atom("undefined"))
 
 
 async def test_nodes_that_meet_all_at_once_agree(start_erl: StartErl, node: Node) -> None:
@@ -437,97 +370,6 @@ async def test_a_lock_goes_with_the_process_that_has_it(
     assert_quiet(a, z)
 
 
-# Overlapping partitions
-
-
-async def who_sees_whom(members: dict[str, Erl | Node]) -> dict[str, set[str]]:
-    """The nodes that each member is connected to."""
-    seen: dict[str, set[str]] = {}
-    for name, member in members.items():
-        others = member.nodes() if isinstance(member, Node) else as_list(await member.eval("nodes()"))
-        seen[name] = {str(other) for other in others}
-    return seen
-
-
-def partitions(seen: dict[str, set[str]]) -> set[frozenset[str]] | None:
-    """The partitions, if they do not overlap."""
-    groups = {frozenset({name, *others}) for name, others in seen.items()}
-    return groups if sum(len(group) for group in groups) == len(seen) else None
-
-
-CUTS = {"by us": (PY, A), "from us": (A, PY), "beside us": (A, Z), "without us": (A, Z)}
-
-
-@pytest.mark.parametrize("cut", CUTS)
-async def test_one_lost_connection_leaves_no_overlapping_partitions(
-    cut: str, start_erl: StartErl, node: Node
-) -> None:
-    members: dict[str, Erl | Node] = {name: await start_erl(name) for name in (A, B, Z)}
-    members[PY] = await start_erl(f"other@{HOST}") if cut == "without us" else node
-    if cut == "without us":
-        members[f"other@{HOST}"] = members.pop(PY)
-    erls = [member for member in members.values() if isinstance(member, Erl)]
-    for name in list(members)[1:]:
-        await erls[0].eval(f"net_kernel:connect_node('{name}')")
-    await meshed(erls, [member for member in members.values() if isinstance(member, Node)])
-    by, other = CUTS[cut]
-    cutter = members[by]
-    if isinstance(cutter, Node):
-        assert await cutter.disconnect(other)
-    else:
-        await cutter.eval(f"erlang:disconnect_node('{other}')")
-
-    async def settled() -> bool:
-        groups = partitions(await who_sees_whom(members))
-        return groups is not None and apart(groups)
-
-    def apart(groups: set[frozenset[str]]) -> bool:
-        rest = frozenset(members) - {by, other}
-        # Who notices the loss second may hear of it from others first: then only that one is left by all.
-        return groups in (
-            {rest, frozenset({by}), frozenset({other})},
-            {rest | {by}, frozenset({other})},
-            {rest | {other}, frozenset({by})},
-        )
-
-    await until(settled)
-    for erl in erls:
-        # Whatever was still to be decided is when all that are left have been locked.
-        assert await erl.eval("global:trans({r, self()}, fun() -> done end)") == Atom("done")
-    await until(settled)
-
-    # The partition heals: all meet again by way of one node, and agree.
-    middle = next(erl for erl in erls if erl.name not in (by, other))
-    for name in members:
-        await middle.eval(f"net_kernel:connect_node('{name}')")
-    await meshed(erls, [member for member in members.values() if isinstance(member, Node)])
-    for erl in erls:
-        assert await erl.eval(f"global:register_name('{erl.name}', {erl_pid(await started(erl))})") == Atom(
-            "yes"
-        )
-    for name in (erl.name for erl in erls):
-        for erl in erls:
-            assert await erl.eval(f"node(global:whereis_name('{name}'))") == Atom(name)
-        assert cut == "without us" or node.global_names.whereis(name) is not None
-
-
-async def test_overlapping_partitions_are_allowed_if_we_are_told_so(
-    start_erl: StartErl, epmd_port: int
-) -> None:
-    off = ["-kernel", "prevent_overlapping_partitions", "false"]
-    a, z = await start_erl(A, args=off), await start_erl(Z, args=off)
-    async with Node(PY, COOKIE, policy=Policy(prevent_overlapping_partitions=False)) as node:
-        await a.eval(f"net_kernel:connect_node('{Z}')")
-        await node.connect(A)
-        await meshed([a, z], [node])
-        assert await node.disconnect(A)
-        await until(partial(connected_to, a, 1))
-        assert await z.eval("lists:sort(nodes())") == [Atom(A), Atom(PY)]
-        assert await z.eval("global:trans({r, self()}, fun() -> done end)") == Atom("done")
-        assert node.nodes() == [Z]
-        assert_quiet(a, z)
-
-
 def short(node: str) -> str:
     return node.partition("@")[0]
 
@@ -536,17 +378,3 @@ def ours_of(witness: object) -> Node:
     node = getattr(getattr(witness, "handle", None), "_runtime", None)
     assert isinstance(node, Node)
     return node
-
-
-def erl_pid(pid: Pid) -> str:
-    """An expression that gives a pid in Erlang."""
-    parts = f"'{pid.node}', {pid.id}, {pid.serial}, {pid.creation}"
-    return (
-        f"(fun(N, I, S, C) -> A = atom_to_binary(N), L = byte_size(A),"
-        f" binary_to_term(<<131, 88, 119, L, A/binary, I:32, S:32, C:32>>) end)({parts})"
-    )
-
-
-async def forever(process: Process) -> None:
-    """Lives until it is killed."""
-    await process.receive(lambda message: False)

@@ -233,3 +233,120 @@ async def test_a_peer_of_version_5(epmd: Epmd) -> None:
             assert a.global_names.whereis("bank") == bank
             await watch
         assert peers[0].seen == [Atom("set_lock"), [(SHOP, shop, FUN)], ([], []), Atom("del_lock")]
+
+
+class StubbornPeer:
+    """A name server and locker of version 8 that gives in only after it has refused in each way it can."""
+
+    def __init__(self, process: Process, other: str) -> None:
+        self.process = process
+        self.other = RemoteName(NAME, other)
+        self.node = Atom(process.pid.node)
+        self.his_tag: Term = None
+        self.my_tag = 100
+        self.refusals: list[str] = []
+        self.held = 0
+
+    async def run(self) -> None:
+        """Refuse, and be in sync at last."""
+        process = self.process
+        while True:
+            message: Any = await process.receive()
+            match message:
+                case (_, (Atom("init_connect"), (8, tag), Atom(), (_, _, _, Pid()))):
+                    self.his_tag = tag
+                    self.my_tag += 1
+                    locker: Term = (Atom("locker"), Atom("no_longer_a_pid"), [], process.pid)
+                    process.cast(self.other, (Atom("init_connect"), (8, self.my_tag), self.node, locker))
+                case (Atom("init_connect_ack"), Atom(), my_tag, his_tag):
+                    assert (my_tag, his_tag) == (self.my_tag, self.his_tag)
+                case (Atom("$gen_call"), caller, (Atom("set_lock"), _)):
+                    self._answer_lock(caller)
+                case (Atom("$gen_call"), caller, (Atom("del_lock"), _)):
+                    self.held -= 1
+                    process.reply(caller, True)
+                    if self.refusals[-1] == "in sync":
+                        return
+                case (_, (Atom("lock_set"), Pid(), True, list(), tag)) if tag == self.my_tag:
+                    self._answer_locker()
+                case (_, (Atom("exchange"), Atom(), _, _, tag)) if tag == self.my_tag:
+                    process.cast(self.other, (Atom("exchange"), self.node, [], [], self.his_tag))
+                case (_, (Atom("resolved"), Atom(), _, _, _, _, tag)) if tag == self.my_tag:
+                    self.refusals.append("in sync")
+                    process.cast(self.other, (Atom("resolved"), self.node, [], [], UNUSED, [], self.his_tag))
+
+    def _answer_lock(self, caller: Any) -> None:
+        agrees = bool(self.refusals)
+        self.held += agrees
+        if not agrees:
+            self.refusals.append("lock")
+        self.process.reply(caller, agrees)
+
+    def _answer_locker(self) -> None:
+        me, tag = self.process.pid, self.his_tag
+        match len(self.refusals):
+            case 1:
+                self.refusals.append("locker")
+                # One of an earlier session, which is no answer; a real one; and one too many.
+                for each, is_set in ((tag - 1, True), (tag, False), (tag, False)):
+                    self.process.cast(self.other, (Atom("lock_set"), me, is_set, [], each))
+            case 2:
+                self.refusals.append("session")
+                self.process.send(self.other, (Atom("cancel_connect"), self.node, tag))
+            case _:
+                self.process.cast(self.other, (Atom("lock_set"), me, True, [], tag))
+
+
+UNUSED = Atom("unused")
+
+
+async def test_a_peer_that_refuses_is_asked_again(epmd: Epmd) -> None:
+    quiet = Policy(connect_all=False)
+    async with (
+        Node("a@127.0.0.1", "secret", epmd=epmd) as a,
+        Node("b@127.0.0.1", "secret", epmd=epmd, policy=quiet) as b,
+    ):
+        peers: list[StubbornPeer] = []
+
+        async def refuse(process: Process) -> None:
+            process.unregister(NAME)
+            process.register(NAME)
+            peers.append(StubbornPeer(process, a.name))
+            await peers[0].run()
+
+        watch = b.monitor(b.spawn(refuse))
+        with anyio.fail_after(20):
+            await a.connect(b.name)
+            assert (await watch).reason == Atom("normal")
+            assert await a.global_names.trans((GLOBAL, Atom("me")), lambda: True, [a.name])
+        assert peers[0].refusals == ["lock", "locker", "session", "in sync"]
+        assert peers[0].held == 0, "each lock that it gave has been deleted"
+
+
+async def test_a_peer_that_is_lost_amid_all_leaves_no_lock(epmd: Epmd) -> None:
+    quiet = Policy(connect_all=False)
+    async with Node("a@127.0.0.1", "secret", epmd=epmd) as a:
+        async with Node("b@127.0.0.1", "secret", epmd=epmd, policy=quiet) as b:
+            locked = anyio.Event()
+
+            async def lock_and_be_silent(process: Process) -> None:
+                process.unregister(NAME)
+                process.register(NAME)
+                while True:
+                    match await process.receive():
+                        case (_, (Atom("init_connect"), _, Atom(), _)):
+                            locker: Term = (Atom("locker"), Atom("no_longer_a_pid"), [], process.pid)
+                            connect: Term = (Atom("init_connect"), (8, 1), Atom(b.name), locker)
+                            process.cast(RemoteName(NAME, a.name), connect)
+                        case (Atom("$gen_call"), caller, _):
+                            process.reply(caller, True)
+                        case (_, (Atom("lock_set"), *_)):
+                            locked.set()
+
+            b.spawn(lock_and_be_silent)
+            await a.connect(b.name)
+            with anyio.fail_after(20):
+                await locked.wait()
+            assert not await a.global_names.set_lock((GLOBAL, Atom("me")), [a.name], retries=0)
+        with anyio.fail_after(20):
+            assert await a.global_names.set_lock((GLOBAL, Atom("me")), [a.name])
