@@ -47,7 +47,8 @@ class Peer:
         await self.write()
         self.connection.receive_data(await self.stream.receive())
         events = self.connection.events()
-        self.received += [event.payload for event in events if isinstance(event, Received)]
+        messages = [event for event in events if isinstance(event, Received)]
+        self.received += [each.payload for each in messages if not _is_from_global(each)]
         return any(isinstance(event, Connected) for event in events)
 
     async def write(self) -> None:
@@ -55,6 +56,12 @@ class Peer:
 
     def send(self, name: str, message: Term) -> None:
         self.connection.send(RegSend(ME, Atom(name)), message)
+
+
+def _is_from_global(event: Received) -> bool:
+    """Whether that is what `global` says to every node it meets."""
+    message = event.message
+    return isinstance(message, RegSend) and message.to_name == Atom("global_name_server")
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -12,6 +12,8 @@ PUBLIC = [
     "ErlangError",
     "ErlangExit",
     "ErlangThrow",
+    "GlobalName",
+    "GlobalNames",
     "HandshakeRefused",
     "Health",
     "Listen",

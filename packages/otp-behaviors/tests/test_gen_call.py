@@ -201,6 +201,33 @@ async def test_the_callee_ends_during_the_call(reason: Any, seen: Any) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_handle_is_looked_up_once_for_a_call() -> None:
+    """What a handle means may end during the call, with the process: the error is that of the process."""
+    async with LocalRuntime() as runtime:
+        echo = await runtime.start(Echo)
+
+        class Handle:
+            """Means a process for as long as it is there, as a global name does."""
+
+            @property
+            def pid(self) -> Pid:
+                if echo.pid not in runtime.kernel.table.by_pid:
+                    raise NoProcess(NOPROC)
+                return echo.pid
+
+        async def end() -> None:
+            runtime.exit(echo.pid, BOOM)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end)
+            with pytest.raises(ExitError) as caught:
+                await runtime.call(Handle(), HOLD)
+        assert caught.value.reason == (BOOM, (Atom("gen_server"), Atom("call"), [echo.pid, HOLD, 5000]))
+        with pytest.raises(NoProcess):
+            await runtime.call(Handle(), HOLD)
+
+
+@pytest.mark.anyio
 async def test_a_cancelled_caller_leaves_nothing_behind() -> None:
     async with running() as (runtime, handle, server):
         async with anyio.create_task_group() as tasks:

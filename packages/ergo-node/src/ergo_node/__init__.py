@@ -25,6 +25,7 @@ from ergo_node._errors import (
     TlsError,
 )
 from ergo_node._events import NodeDown, NodeEvent, NodeMonitor, NodeUp
+from ergo_node._global import GlobalName, GlobalNames
 from ergo_node._health import Health
 from ergo_node._io import put_chars
 from ergo_node._node import Node
@@ -52,6 +53,8 @@ __all__ = [
     "ErlangError",
     "ErlangExit",
     "ErlangThrow",
+    "GlobalName",
+    "GlobalNames",
     "HandshakeRefused",
     "Health",
     "Listen",

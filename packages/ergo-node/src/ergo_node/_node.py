@@ -32,6 +32,7 @@ from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
 from ergo_node._flow import Flow
+from ergo_node._global import GlobalNames
 from ergo_node._health import Health
 from ergo_node._held_up import HeldUp
 from ergo_node._io import Write, to_stdout
@@ -141,6 +142,8 @@ class Node(RpcRuntime):
         self._scopes: list[anyio.CancelScope] = []
         self._listeners: list[Listener] = []
         self._policy = policy
+        self._global_names = GlobalNames(self, policy)
+        self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
         self._flow = Flow(self)
         self._receivers = guarded(self.kernel, self._bonded)
         self._bonds_made = False
@@ -160,6 +163,11 @@ class Node(RpcRuntime):
     def name(self) -> str:
         """The node's name, `name@host`; of a node that waits for one, `nonode@nohost`."""
         return str(self._name) if self._dynamic is None else self._dynamic.name
+
+    @property
+    def global_names(self) -> GlobalNames:
+        """The names and locks that all visible nodes share (`global`)."""
+        return self._global_names
 
     # Starting and stopping: what `Runtime` calls
 
@@ -194,7 +202,8 @@ class Node(RpcRuntime):
 
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
-        await self.start(system_processes(self, self._output, self._lead))
+        names = self._global_names.child()
+        await self.start(system_processes(self, self._output, self._lead, names))
         listeners, self._listeners = self._listeners, []
         assert self._connections is not None
         for listener in listeners:
@@ -294,6 +303,10 @@ class Node(RpcRuntime):
         It also ends what `keep_connected` began.
         """
         self._reconnects.end(node)
+        return self.drop(node)
+
+    def drop(self, node: str) -> bool:
+        """Close the connection to a node as `disconnect`, but go on with what `keep_connected` began."""
         assert self._connections is not None
         self.pump()  # what was sent before still goes over this connection
         return self._connections.disconnect(node)

@@ -45,6 +45,10 @@ class Policy:
         max_links_monitors: links with the processes of one node and monitors set by them, together. A node
             that makes more is disconnected, and they fire.
         allow_plain: whether listening beyond loopback without TLS is meant; else the log warns of it.
+        connect_all: whether a visible node connects to all nodes that those it meets know, and shares global
+            names with them, as `connect_all` of KERNEL.
+        prevent_overlapping_partitions: whether it leaves nodes that others have lost, so that partitions
+            never overlap, as the parameter of KERNEL does. It has to be the same on all nodes.
 
     Raises:
         ValueError: an argument is not of its shape.
@@ -58,6 +62,8 @@ class Policy:
     max_handshakes_per_host: int = MAX_HANDSHAKES_PER_HOST
     max_links_monitors: int = MAX_LINKS_MONITORS
     allow_plain: bool = False
+    connect_all: bool = True
+    prevent_overlapping_partitions: bool = True
 
     def __post_init__(self) -> None:
         if self.auto_connect not in AUTO_CONNECT:

@@ -60,6 +60,8 @@ class RpcRuntime(Runtime):
     def __init__(self, kernel: Kernel, *, shutdown: float, functions: Registry | None, nothing: Term) -> None:
         super().__init__(kernel, shutdown=shutdown)
         self.functions = Registry() if functions is None else functions
+        # What OTP's own modules call in each other, on every node: nothing a program provides stands for it.
+        self.services = Registry()
         self._nothing = nothing
         kernel.spawns.start = self._spawn_requested
 
@@ -116,7 +118,8 @@ class RpcRuntime(Runtime):
         module, function, args = call
         provided = None
         if isinstance(args, list):
-            provided = self.functions.find(module.name, function.name, len(args), node)
+            wanted = (module.name, function.name, len(args), node)
+            provided = self.services.find(*wanted) or self.functions.find(*wanted)
         record = Execution(self.kernel, call, provided, self._nothing, ended, reported)
         record.group_leader = group_leader
         return self.kernel.spawn(record, parent=self._client)

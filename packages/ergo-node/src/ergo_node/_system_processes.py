@@ -17,6 +17,7 @@ from otp_behaviors import (
     Supervisor,
 )
 
+from ergo_node._global_terms import NAME as GLOBAL
 from ergo_node._io import NAME as USER
 from ergo_node._io import User, Write
 from ergo_node._logger_proxy import NAME as LOGGER_PROXY
@@ -27,22 +28,26 @@ from ergo_node._rex import NAME as REX
 from ergo_node._rex import Host, Rex
 
 SUPERVISOR: Final = "net_sup"
-NAMES: Final = (SUPERVISOR, NET_KERNEL, REX, USER, LOGGER_PROXY)
+NAMES: Final = (SUPERVISOR, NET_KERNEL, REX, USER, LOGGER_PROXY, GLOBAL)
 
 
-def system_processes(host: Host, write: Write, lead: Callable[[Pid], None]) -> Supervisor:
-    """Return the supervisor of `net_kernel`, `rex`, `user` and `logger_proxy`.
+def system_processes(
+    host: Host, write: Write, lead: Callable[[Pid], None], global_name_server: Child
+) -> Supervisor:
+    """Return the supervisor of `net_kernel`, `rex`, `user`, `logger_proxy` and `global_name_server`.
 
     Args:
         host: runs functions for `rex`.
         write: prints what `user` is given.
         lead: makes `user` the group leader of the program.
+        global_name_server: that of the node.
     """
     return Supervisor(
         Child(NetKernel, name=NET_KERNEL),
         Child(Rex, host, name=REX),
         Child(User, write, lead, name=USER),
         Child(LoggerProxy, name=LOGGER_PROXY),
+        global_name_server,
         intensity=10,
         name=SUPERVISOR,
     )

@@ -226,7 +226,10 @@ async def call(
     if type(to) is Pid:
         record = kernel.table.by_pid.get(to) if to.node == kernel.node else None
     else:
-        record = kernel.find(to)
+        target = kernel.resolve(to)
+        # What a handle means may change meanwhile, as a global name does: one call is for one process.
+        to = target if type(target) is Pid else to
+        record = kernel.find(target)
     shell = kernel.shell
     pending = kernel.spare_request
     if type(pending) is Request:
