@@ -35,6 +35,7 @@ CONVERGED = 10.0
 BOOT = 60.0
 MEMBER = Path(__file__).with_name("cluster_member.py")
 NAMES = [Atom(f"name{number}") for number in range(4)]
+OPERATIONS = {"register", "join", "leave", "end", "kill", "restart", "split", "heal"}
 GROUPS: list[Term] = [Atom("group"), (Atom("room"), 1), b"text"]
 
 View = tuple[set[str], dict[Term, Pid], dict[Term, Counter[Pid]]]
@@ -404,6 +405,8 @@ async def test_names_and_groups_are_what_the_model_says(start_erl: StartErl, epm
         await game.begin()
         for _ in range(STEPS):
             await game.play()
+        if STEPS >= 100:
+            assert {step.split()[0] for step in game.played} == OPERATIONS
         for peer in peers.values():
             if isinstance(peer, ErlangPeer):
                 for erl in peer.lives:
