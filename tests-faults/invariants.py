@@ -140,9 +140,9 @@ def holdings(node: Node) -> dict[str, int]:
     }
 
 
-def holds(node: Node, counts: dict[str, int]) -> bool:
-    """Tell whether that is what the node holds."""
-    return holdings(node) == counts
+def holds_no_more(node: Node, than: dict[str, int]) -> bool:
+    """Tell whether the node holds no more of anything; less is an answer that was still under way."""
+    return all(count <= than[name] for name, count in holdings(node).items())
 
 
 class Invariants:
@@ -162,10 +162,10 @@ class Invariants:
         return node
 
     async def settled(self, within: float = PATIENCE) -> None:
-        """Wait until every watched node holds what it held; says what it holds if it never does."""
+        """Wait until every watched node holds no more than it held; says what it holds if it never does."""
         for node, before in self._watched:
             try:
-                await eventually(partial(holds, node, before), within)
+                await eventually(partial(holds_no_more, node, before), within)
             except TimeoutError:
                 raise AssertionError(f"{node.name} held {before}, holds {holdings(node)}") from None
 
