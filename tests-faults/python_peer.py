@@ -95,8 +95,9 @@ async def until_stdin_ends() -> None:
     await anyio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
 
 
-async def main(name: str, epmd_port: str, tick_time: str) -> None:
+async def main(*arguments: str) -> None:
     """Be the node."""
+    name, epmd_port, tick_time = arguments
     epmd = Epmd(int(epmd_port), embedded=False)
     async with Node(name, COOKIE, epmd=epmd, tick_time=float(tick_time)) as node:
         await node.start(Hatch, node, name="hatch")

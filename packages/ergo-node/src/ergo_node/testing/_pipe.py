@@ -12,7 +12,8 @@ from random import Random
 from typing import Final
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream
+from anyio import TypedAttributeProvider
+from anyio.abc import SocketAttribute, SocketStream
 
 READ_BYTES: Final = 65_536
 
@@ -201,7 +202,7 @@ class Pipe:
             self.muted = True
 
 
-def bound(of: SocketStream | SocketListener) -> None:
+def bound(of: TypedAttributeProvider) -> None:
     """Have the system hold little for a socket, or for those that a listener accepts."""
     set_option(of, socket.SO_RCVBUF, SOCKET_BYTES)
 
@@ -215,7 +216,7 @@ async def reset(stream: SocketStream) -> None:
     await anyio.aclose_forcefully(stream)
 
 
-def set_option(of: SocketStream | SocketListener, option: int, value: int | bytes) -> None:
+def set_option(of: TypedAttributeProvider, option: int, value: int | bytes) -> None:
     """Set an option of a socket, by its number: what uvloop gives for a socket has none."""
     number = of.extra(SocketAttribute.raw_socket).fileno()
     with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as same:
