@@ -22,10 +22,12 @@ class LoopLag:
     """Measures how much later than asked for a task gets its turn.
 
     Args:
+        node: its name, for the log.
         tick_time: seconds, that of the node.
     """
 
-    def __init__(self, tick_time: float) -> None:
+    def __init__(self, node: str, tick_time: float) -> None:
+        self._node = node
         self.limit = tick_time * WARNING_SHARE
         self._beat = min(1.0, self.limit / BEATS)
         self._last = 0.0
@@ -42,10 +44,13 @@ class LoopLag:
             self._due = monotonic() + self._beat
             await anyio.sleep(self._beat)
             self._last = max(0.0, monotonic() - self._due)
-            if self._last > self.limit:
+            # What blocked began up to a beat before the look was due.
+            if self._last > self.limit - self._beat:
                 logger.warning(
-                    "the event loop was blocked for %.1f s: after %.1f s without a tick other nodes take this"
-                    " one for lost. Move what blocks to a thread, or give Node(tick_time=...)",
+                    "%s stood still for %.1f s: a callback kept the event loop, or the program was stopped."
+                    " After %.1f s without a tick other nodes take it for lost: move what blocks to a"
+                    " thread, or give Node(tick_time=...)",
+                    self._node,
                     self._last,
                     self.limit / WARNING_SHARE * (1 - WARNING_SHARE),
                 )

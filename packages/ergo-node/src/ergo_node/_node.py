@@ -149,7 +149,7 @@ class Node(RpcRuntime):
         self._bonds_made = False
         self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
-        self._lag = LoopLag(tick_time)
+        self._lag = LoopLag(name, tick_time)
         self._strategies = list(cluster) if isinstance(cluster, Sequence) else [cluster]
         self._tls = None if tls is None else TlsContexts(tls)
         self.pg = Pg(self, none)
