@@ -67,7 +67,7 @@ def pipes(room: float) -> tuple[Pipe, Pipe]:
 class End:
     """A transport and the events that its handler got."""
 
-    def __init__(self, connection: Connection, pipe: Pipe) -> None:
+    def __init__(self, connection: Connection, pipe: anyio.abc.ByteStream) -> None:
         self.events: list[Event] = []
         self.arrived = anyio.Event()
         self.transport = StreamTransport(Wiring(connection, self._handle), pipe)
@@ -140,3 +140,54 @@ async def test_a_peer_that_does_not_read_is_given_up() -> None:
             end.transport.close()
         assert anyio.current_time() - begun == pytest.approx(SHUTDOWN_GRACE, abs=0.5)
     assert isinstance(end.events[-1], Closed)
+
+
+async def sockets() -> tuple[anyio.abc.SocketStream, anyio.abc.SocketStream]:
+    """Both ends of a connection over loopback."""
+    ends: list[anyio.abc.SocketStream] = []
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        ends.append(await anyio.connect_tcp("127.0.0.1", port))
+
+        async def meet(stream: anyio.abc.SocketStream) -> None:
+            ends.append(stream)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            await listener.serve(meet)
+    return ends[0], ends[1]
+
+
+async def read(connection: Connection, stream: anyio.abc.ByteStream, count: int) -> list[object]:
+    """The payloads of so many messages."""
+    payloads: list[object] = []
+    while len(payloads) < count:
+        connection.receive_data(await stream.receive())
+        payloads += [event.payload for event in connection.events() if isinstance(event, Received)]
+    return payloads
+
+
+@pytest.mark.anyio
+async def test_what_a_socket_does_not_take_at_once_follows_in_order(anyio_backend_name: str) -> None:
+    """An answer to a read is in the socket when `flush` returns; the task writes what is too much for it."""
+    connections, (stream, other) = connected_pair(), await sockets()
+    end = End(connections[0], stream)
+    sent = [(number, bytes(size)) for number, size in enumerate([10, 50_000, 10, 3_000_000, 10, 50_000])]
+    with anyio.fail_after(20):
+        async with other, anyio.create_task_group() as tasks:
+            tasks.start_soon(end.transport.run)
+            connections[1].send(SendSender(TO, SENDER), b"hello")
+            await other.send(b"".join(connections[1].data_to_send()))
+            await end.arrived.wait()
+            connections[0].send(SendSender(SENDER, TO), b"at once")
+            end.transport.flush()
+            if anyio_backend_name == "trio":  # asyncio lends its sockets to nobody
+                assert end.transport.bytes_waiting == 0
+            assert await read(connections[1], other, 1) == [b"at once"]
+            for message in sent:
+                connections[0].send(SendSender(SENDER, TO), message)
+                end.transport.flush()
+            assert end.transport.bytes_waiting > 0
+            assert await read(connections[1], other, len(sent)) == sent
+            assert end.transport.bytes_waiting == 0
+            tasks.cancel_scope.cancel()

@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from socket import socket
 from time import monotonic
 from typing import Final
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 from erldist_proto import Closed, Connected, Connection, Event, Received
 
 from ergo_node._config import SHUTDOWN_GRACE
@@ -203,7 +204,8 @@ class Transport(ABC):
 class StreamTransport(Transport):
     """A transport over a stream of anyio: one task reads, one writes, and one keeps the time.
 
-    The time has a task of its own, for a write may wait as long as the peer does not read.
+    The time has a task of its own, for a write may wait as long as the peer does not read. What answers a
+    read is mostly small, and the socket takes it at once: then the task that writes need not be woken.
     """
 
     def __init__(self, wiring: Wiring, stream: ByteStream) -> None:
@@ -213,6 +215,14 @@ class StreamTransport(Transport):
         self._retimed = anyio.Event()
         self._writing = anyio.CancelScope()
         self._in_flight = 0
+        self._left: list[bytes | memoryview] = []
+        raw = stream.extra(SocketAttribute.raw_socket, None)
+        # asyncio has a wrapper in its place, which does not send.
+        self._socket = raw if isinstance(raw, socket) else None
+        self._receiving = False
+        self._gone = False
+        # Once for each read, and each turn of the task: what follows is written together.
+        self._may_write = True
         self._reading = anyio.Event()
         self._reading.set()
 
@@ -233,8 +243,28 @@ class StreamTransport(Transport):
                 await anyio.aclose_forcefully(self._stream)
 
     def flush(self) -> None:
-        """Something was sent: have it written."""
-        self._written.set()
+        """Something was sent: write it if the socket takes it at once, or have it written."""
+        if self._receiving:
+            return
+        if self._socket is None or not self._may_write or self._in_flight or self.closed is not None:
+            self._written.set()
+        else:
+            self._may_write = False
+            self._send_now(self._socket)
+
+    def _send_now(self, sock: socket) -> None:
+        pieces = joined(self._output())
+        for index, piece in enumerate(pieces):
+            try:
+                sent = sock.send(piece)
+            except OSError:
+                sent = 0  # it is full, or broken: the task that writes will see
+            if sent < len(piece):
+                self._left = [memoryview(piece)[sent:], *pieces[index + 1 :]]
+                self._in_flight = sum(map(len, self._left))
+                break
+        if self._in_flight or self.connection.bytes_pending:
+            self._written.set()
 
     def _timed(self) -> None:
         if self.closed is not None:
@@ -268,9 +298,15 @@ class StreamTransport(Transport):
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 self._ended()
             else:
-                await self._reading.wait()
-                self._received(data)
-            self.flush()
+                if not self._reading.is_set():
+                    await self._reading.wait()
+                self._may_write = self._receiving = True
+                try:
+                    self._received(data)
+                finally:
+                    self._receiving = False
+            if self.connection.bytes_pending or self.tls is not None or self.closed is not None:
+                self.flush()
 
     async def _write(self) -> None:
         with self._writing:
@@ -280,6 +316,7 @@ class StreamTransport(Transport):
                     break
                 await self._written.wait()
                 self._written = anyio.Event()
+                self._may_write = True
         # The reader waits for a peer that may never say anything again: end its wait.
         await self._stream.aclose()
 
@@ -296,18 +333,22 @@ class StreamTransport(Transport):
                 self.flush()
 
     async def _send_all(self) -> None:
-        while data := self._output():
+        while data := self._left or joined(self._output()):
+            self._left = []
+            if self._gone:
+                continue
             self._in_flight = sum(map(len, data))
             try:
-                for piece in joined(data):
+                for piece in data:
                     # anyio's backends take any buffer; its annotation, bytes, is narrower than they are.
                     await self._stream.send(piece)  # type: ignore[arg-type]
                     self._in_flight -= len(piece)
                     self._relieve()
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                # It has gone. What it sent before that is still to be read; that it went comes after it.
+                self._gone = True
                 self._in_flight = 0
-                self._ended()
-                return
+                self._relieve()
 
 
 def joined(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
