@@ -183,6 +183,38 @@ async def member(folder: Path) -> AsyncIterator[anyio.abc.Process]:
                 process.kill()
 
 
+async def test_names_are_changed_from_all_sides_at_once(cluster: tuple[Erl, Erl, Node]) -> None:
+    a, z, node = cluster
+    names = node.global_names
+
+    async def change_there(erl: Erl) -> None:
+        kept = f"{{kept, '{erl.name}', N}}"
+        # Each name is fought for, and one of each is kept.
+        await erl.eval(
+            "[begin P = spawn(fun() -> receive stop -> ok end end), global:register_name({fought_for, N}, P),"
+            f" global:unregister_name({{fought_for, N}}), yes = global:register_name({kept}, P) end"
+            " || N <- [1, 2, 3]], ok",
+            60.0,
+        )
+
+    async def change_here() -> None:
+        for number in (1, 2, 3):
+            pid = node.spawn(forever)
+            await names.register((Atom("fought_for"), number), pid)
+            await names.unregister((Atom("fought_for"), number))
+            assert await names.register((Atom("kept"), Atom(PY), number), pid)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(change_there, a)
+        tasks.start_soon(change_there, z)
+        tasks.start_soon(change_here)
+    kept = [(Atom("kept"), Atom(name), number) for name in (A, PY, Z) for number in (1, 2, 3)]
+    assert sorted(map(repr, names.names())) == sorted(map(repr, kept))
+    for erl in (a, z):
+        assert await erl.eval("lists:sort(global:registered_names())") == kept
+    assert_quiet(a, z)
+
+
 async def test_nodes_that_meet_all_at_once_agree(start_erl: StartErl, node: Node) -> None:
     erls = [await start_erl(name) for name in (A, B, Z)]
     async with Node(f"q@{HOST}", COOKIE) as second:

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from logging import ERROR, INFO, WARNING
 from typing import Final
 
-from etf_codec import Atom, Pid, Term
+from etf_codec import Atom, Pid, Term, to_text
 
+from ergo_node._erpc import MAX_SHOWN
 from ergo_node._global_effects import (
     Abandon,
     Cancel,
@@ -164,7 +165,8 @@ class Synchronisation:
                 if pid.node == node:
                     self._begin(node, his, his_tag, pid)
                     return
-        self._report(INFO, f"Illegal global protocol version {version!r} Node: {node}")
+        said = to_text(version, max_chars=MAX_SHOWN)
+        self._report(INFO, f"Illegal global protocol version {said} Node: {node}")
 
     def _begin(self, node: str, version: int, his_tag: Term, locker: Pid) -> None:
         if node in self.pending:
