@@ -15,7 +15,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 # nox turns this on when CI is set; a Python that a machine lacks is a skipped line everywhere.
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop"]
+nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop", "faults"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PACKAGES = sorted(path.parent.name for path in Path("packages").glob("*/pyproject.toml"))
@@ -133,6 +133,14 @@ def interop(session: nox.Session) -> None:
     install(session, every_package(), *group("test"))
     # Most of the time these tests wait for nodes to start: three at a time keep two cores busy.
     session.run("pytest", "tests-interop", "-n", "3", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Networks that fail, nodes that die or stall: the quick ones, or all with `-- -m ""`."""
+    install(session, every_package(), *group("test"))
+    # They wait for time to pass more than they compute; those that measure time run in one worker each.
+    session.run("pytest", "tests-faults", "-n", "3", "-m", "not slow", *session.posargs)
 
 
 @nox.session
