@@ -8,7 +8,7 @@ import itertools
 import anyio
 import epmd_server
 import pytest
-from ergo_node import BadName, Epmd, HandshakeRefused, NameInUse, Node, NodeDown, NodeUp, NotConnected, Policy
+from ergo_node import BadName, Epmd, NameInUse, Node, NodeDown, NodeUp, Policy
 from erlang_peer import ErlangError, StartErl
 from etf_codec import Atom
 from invariants import Invariants, Numbered, Numbers, eventually
@@ -150,8 +150,9 @@ async def test_the_same_name_at_once(epmd: Epmd) -> None:
                 await done.wait()
                 assert await other.ping(f"same@{HOST}")
                 leave.set()
-    assert sorted(outcomes)[1] == "started"
-    assert "same@127.0.0.1" in sorted(outcomes)[0] or "'same'" in sorted(outcomes)[0]
+    first, second = sorted(outcomes)
+    assert first == "started"
+    assert f"the name same@{HOST} is in use" in second
 
 
 async def test_the_same_name_as_a_node_of_erlang(start_erl: StartErl, epmd_port: int) -> None:
@@ -199,17 +200,18 @@ async def test_names_that_can_be(epmd: Epmd) -> None:
             assert sorted(lower.nodes()) == [upper.name, unicode.name]
 
 
-async def test_long_and_short_names_do_not_meet(start_erl: StartErl, epmd_port: int) -> None:
-    """D5 beside Erlang: a node of short names refuses one of long names, and says why in its log."""
+async def test_long_and_short_names(start_erl: StartErl, epmd_port: int) -> None:
+    """D5 beside Erlang: a node of short names refuses to connect to one of long names, and logs why.
+
+    We know no such modes: our connection to it works, for OTP checks names only where it connects itself.
+    """
     short = await start_erl("short@localhost")
     async with Node(f"long@{HOST}", COOKIE) as node:
-        node.add_route(short.name, HOST, await port_of(short.name, epmd_port))
+        port = (await epmd_server.look_up("short", epmd_port=epmd_port)).port
+        node.add_route(short.name, HOST, port)
         with anyio.fail_after(20):
             assert await short.eval(f"net_adm:ping('{node.name}')") == Atom("pang")
-            with pytest.raises((NotConnected, HandshakeRefused)):
-                await node.reach(short.name)
-        assert node.nodes("all") == []
-
-
-async def port_of(name: str, epmd_port: int) -> int:
-    return (await epmd_server.look_up(name.partition("@")[0], epmd_port=epmd_port)).port
+            await eventually(lambda: any("System NOT running to use fully" in line for line in short.output))
+            assert node.nodes("all") == []
+            await node.reach(short.name)
+            assert await short.eval("nodes()") == [Atom(node.name)]
