@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from ergo_node import Epmd
+from ergo_node import Epmd, Tls
 from erlang_nodes import epmd_port, erlang, erlang_code, start_erl
 from invariants import Invariants
+from links import made_certificates, tls_of
 
 __all__ = ["epmd_port", "erlang", "erlang_code", "start_erl"]
 
@@ -34,3 +36,15 @@ async def invariants(anyio_backend: str) -> AsyncIterator[Invariants]:
 def epmd(free_tcp_port: int) -> Epmd:
     """An EPMD that nobody else knows; the first node of the test becomes it."""
     return Epmd(free_tcp_port)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of certificates for 127.0.0.1, ours and Erlang's."""
+    return made_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def tls(request: pytest.FixtureRequest, certificates: Path) -> Tls | None:
+    """For tests of nodes of ours over both."""
+    return tls_of(certificates) if request.param == "tls" else None

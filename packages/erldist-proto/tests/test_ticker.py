@@ -66,3 +66,39 @@ def test_our_own_stall_does_not_count() -> None:
     assert ticker.check(1000.0, pending=False) == (True, False)
     assert ticker.due == 1015.0
     assert silent_checks(ticker) == 4
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("intensity", [4, 10])
+@pytest.mark.parametrize("tick_time", [1.0, 4.0, 60.0])
+def test_two_that_have_nothing_to_say_stay_connected(tick_time: float, intensity: int, hidden: bool) -> None:
+    """Ten tick times; then one of them falls silent, and the other one sees it in time."""
+    interval = tick_time / intensity
+    first, second = (Ticker(0.0, tick_time, intensity, hidden=hidden) for _ in range(2))
+    now = 0.0
+    while now < 10 * tick_time:
+        now = min(first.due, second.due)
+        for ours, theirs in ((first, second), (second, first)):
+            tick, gone = ours.check(now, pending=False)
+            assert not gone
+            theirs.read = theirs.read or tick
+            ours.written = ours.written or tick
+    silent_since = now
+    gone = False
+    while not gone:
+        now = first.due
+        _, gone = first.check(now, pending=False)
+    assert tick_time - interval <= now - silent_since <= tick_time + interval * 1.001
+
+
+@pytest.mark.parametrize("late", [1.0, 1.5, 8.0, 1000.0])
+def test_after_a_stall_there_is_an_interval_to_read_what_came(late: float) -> None:
+    """Whatever was counted before: a stall alone never loses a peer, and one that is gone is found."""
+    ticker = Ticker(0.0, 4.0, 4, hidden=False)
+    for now in (1.0, 2.0, 3.0):
+        assert ticker.check(now, pending=False) == (True, False)
+    assert ticker.check(4.0 + late, pending=False) == (True, False)
+    ticker.read = True
+    for step in (1.0, 2.0, 3.0, 4.0):
+        assert ticker.check(4.0 + late + step, pending=False) == (True, False)
+    assert ticker.check(4.0 + late + 5.0, pending=False) == (True, True)

@@ -48,6 +48,7 @@ from ergo_node._registry import Registry
 from ergo_node._rex import NAME as REX
 from ergo_node._rex import Rex
 from ergo_node._rpc import OK, RpcRuntime
+from ergo_node._stalls import watch_stalls
 from ergo_node._tls import Tls, TlsContexts
 from ergo_node._translate import FLAGS
 from ergo_node._transport import Transport
@@ -181,6 +182,7 @@ class Node(RpcRuntime):
             tick_time=self._tick_time,
             limits=self._limits,
         )
+        tasks.start_soon(self._until_left, watch_stalls, self.name, self._tick_time)
 
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""

@@ -188,12 +188,16 @@ class Transport(ABC):
 
 
 class StreamTransport(Transport):
-    """A transport over a stream of anyio: one task reads and one writes."""
+    """A transport over a stream of anyio: one task reads, one writes, and one keeps the time.
+
+    The time has a task of its own, for a write may wait as long as the peer does not read.
+    """
 
     def __init__(self, wiring: Wiring, stream: ByteStream) -> None:
         super().__init__(wiring)
         self._stream = stream
         self._written = anyio.Event()
+        self._retimed = anyio.Event()
         self._writing = anyio.CancelScope()
         self._in_flight = 0
         self._reading = anyio.Event()
@@ -205,6 +209,7 @@ class StreamTransport(Transport):
             self._begin()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._write)
+                tasks.start_soon(self._keep_time)
                 await self._read()
                 self.flush()
         finally:
@@ -223,7 +228,8 @@ class StreamTransport(Transport):
             # A peer that does not read cannot keep what is left from being given up.
             self._writing.deadline = anyio.current_time() + SHUTDOWN_GRACE
             self._reading.set()
-        self._written.set()
+            self._written.set()
+        self._retimed.set()
 
     @property
     def bytes_waiting(self) -> int:
@@ -254,21 +260,27 @@ class StreamTransport(Transport):
             self.flush()
 
     async def _write(self) -> None:
-        connection = self.connection
         with self._writing:
             while True:
                 await self._send_all()
                 if self.closed is not None:
                     break
-                due = connection.deadline()
-                with anyio.move_on_after(None if due is None else max(0.0, due - monotonic())):
-                    await self._written.wait()
+                await self._written.wait()
                 self._written = anyio.Event()
-                if due is not None and monotonic() >= due:
-                    connection.handle_time(monotonic())
-                    self._report()
         # The reader waits for a peer that may never say anything again: end its wait.
         await self._stream.aclose()
+
+    async def _keep_time(self) -> None:
+        connection = self.connection
+        while self.closed is None:
+            due = connection.deadline()
+            with anyio.move_on_after(None if due is None else max(0.0, due - monotonic())):
+                await self._retimed.wait()
+            self._retimed = anyio.Event()
+            if due is not None and monotonic() >= due:
+                connection.handle_time(monotonic())
+                self._report()
+                self.flush()
 
     async def _send_all(self) -> None:
         while data := self._output():

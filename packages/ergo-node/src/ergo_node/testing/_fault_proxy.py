@@ -118,10 +118,11 @@ class FaultProxy:
         self._put(way, coalesce=seconds)
 
     def heal(self, way: Way = "both") -> None:
-        """Take back the faults that last, and take connections again."""
+        """Take back the faults that last and bytes that are still to be corrupted; take connections again."""
         self.refusing = False
         for one in WAYS[way]:
             self._directions[one].faults = Faults()
+            self._directions[one].flips.clear()
             for connection in self._connections:
                 connection.pipes[one].wake()
 

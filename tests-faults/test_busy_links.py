@@ -1,0 +1,196 @@
+"""B3 to B6: readers that are slow or stop, floods, and messages as large as may be."""
+
+import time
+
+import anyio
+import pytest
+from ergo_node import Epmd, NodeDown, NodeMonitor, RemoteName, Tls
+from erlang_peer import StartErl
+from etf_codec import Atom, Pid, Term
+from invariants import Invariants, Numbered, Numbers, eventually, handled_by, memory_within
+from links import ERL, PY, B, linked_pair, linked_with_erl
+from otp_behaviors import GenServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+KIB, MIB = 1024, 1024 * 1024
+SYSTEM_BYTES = 12 * MIB
+"""What the buffers of four sockets and of the proxy may hold between sender and receiver, generously."""
+
+BUSY_BYTES = MIB
+"""Beyond which senders wait, as for OTP's +zdbbl."""
+
+FLOOD = [pytest.param(30_000, id="30k"), pytest.param(1_000_000, id="1M", marks=pytest.mark.slow)]
+
+
+async def test_a_slow_reader_holds_senders_up(epmd: Epmd, tls: Tls | None, invariants: Invariants) -> None:
+    """B3: what waits is bounded, ticks go on, order holds, and a send that is cancelled tears no packet."""
+    senders, each, size = 20, 15, 100 * KIB
+    numbers, sent, cancelled = Numbers(), 0, 0
+    async with linked_pair(epmd, tls=tls, tick_time=1.0) as (a, b, proxy):
+        numbered = await b.start(Numbered, numbers)
+        await handled_by(a, B)
+        events = a.monitor_nodes()
+        proxy.limit(8 * MIB, "out")
+
+        async def send(sender: int) -> None:
+            nonlocal sent, cancelled
+            for number in range(1, each + 1):
+                # Every fourth sender gives up again and again; the message itself has been sent for good.
+                with anyio.CancelScope() as scope:
+                    if sender % 4 == 0:
+                        scope.deadline = anyio.current_time() + 0.01
+                    await a.send(numbered.pid, (sender, number, bytes(size)))
+                cancelled += scope.cancelled_caught
+                sent += 1
+                under_way = (sent - numbers.received) * size
+                assert under_way <= BUSY_BYTES + senders * size + SYSTEM_BYTES
+
+        with memory_within(120):
+            async with anyio.create_task_group() as tasks:
+                for sender in range(senders):
+                    tasks.start_soon(send, sender)
+            await eventually(lambda: numbers.received == senders * each)
+        assert cancelled
+        numbers.assert_in_order()
+        assert told(events) == []
+
+
+def told(events: NodeMonitor) -> list[NodeDown]:
+    """The nodes that were lost since."""
+    events.close()
+    return [each for each in events._events if isinstance(each, NodeDown)]
+
+
+class Reluctant(GenServer):
+    """Handles nothing until it may."""
+
+    def init(self, numbers: Numbers, may: anyio.Event) -> None:
+        self.numbers, self.may = numbers, may
+
+    async def handle_info(self, message: tuple[Term, int, bytes]) -> None:
+        if not self.may.is_set():
+            await self.may.wait()
+        self.numbers.take(message[0], message[1])
+
+
+async def test_a_process_that_stops_receiving_holds_erlang_up(
+    start_erl: StartErl, epmd_port: int, invariants: Invariants
+) -> None:
+    """B4: reading pauses, Erlang's sender is suspended, no tick is missed; then all comes, in order."""
+    count = 150_000
+    numbers, may = Numbers(), anyio.Event()
+    erl = await start_erl(ERL)
+    async with linked_with_erl(epmd_port, tick_time=2.0) as (node, _, _):
+        await node.start(Reluctant, numbers, may, name="reluctant")
+        events = node.monitor_nodes()
+        await erl.eval("Me = self(), Busy = spawn(fun() -> erlang:system_monitor(self(), [busy_dist_port]),"
+            " Me ! ready, receive {monitor, Who, busy_dist_port, _} -> Me ! {busy, Who} end end),"
+            " receive ready -> ok end")  # fmt: skip
+        await erl.eval(
+            f"Flood = spawn(fun() -> B = binary:copy(<<0>>, 1000),"
+            f" [{{reluctant, '{PY}'}} ! {{1, N, B}} || N <- lists:seq(1, {count})], Me ! done end)"
+        )
+        with memory_within(400):
+            assert await erl.eval("receive {busy, Flood} -> busy after 60000 -> never end", 70) == Atom(
+                "busy"
+            )
+            # As long as two tick times without a message handled, and no one is taken for lost.
+            began = time.monotonic()
+            await eventually(lambda: time.monotonic() - began > 4.0)
+            assert await erl.eval("receive done -> true after 0 -> false end") is False
+            may.set()
+            await eventually(lambda: numbers.received == count, 120)
+        numbers.assert_in_order()
+        assert told(events) == []
+
+
+@pytest.mark.parametrize("count", FLOOD)
+async def test_floods_between_our_nodes(epmd: Epmd, invariants: Invariants, count: int) -> None:
+    """B5."""
+    numbers = Numbers()
+    async with linked_pair(epmd) as (a, b, _):
+        numbered = await b.start(Numbered, numbers)
+        with memory_within(300):
+            for number in range(1, count + 1):
+                await a.send(numbered.pid, (1, number))
+            await eventually(lambda: numbers.received == count, 200)
+        numbers.assert_in_order()
+
+
+@pytest.mark.parametrize("count", FLOOD)
+async def test_floods_to_erlang_and_from_it(
+    start_erl: StartErl, epmd_port: int, invariants: Invariants, count: int
+) -> None:
+    """B5: both at once."""
+    numbers = Numbers()
+    erl = await start_erl(ERL)
+    async with linked_with_erl(epmd_port) as (node, _, _):
+        await node.start(Numbered, numbers, name="numbered")
+        await erl.eval(
+            "Me = self(), Counter = spawn(fun() -> (fun Loop(Last) -> receive"
+            " {1, N} when N =:= Last + 1 -> Loop(N);"
+            " {1, N} -> Me ! {Last, then, N};"
+            " {count, From} -> From ! {count, Last}, Loop(Last) end end)(0) end)"
+        )
+        counter = await erl.eval("Counter")
+        assert isinstance(counter, Pid)
+        await erl.eval(
+            f"spawn(fun() -> lists:foreach(fun(N) -> {{numbered, '{PY}'}} ! {{2, N}} end,"
+            f" lists:seq(1, {count})) end), ok"
+        )
+        with memory_within(300):
+            for number in range(1, count + 1):
+                await node.send(counter, (1, number))
+            await eventually(lambda: numbers.received == count, 200)
+        numbers.assert_in_order()
+        await handled_by(node, ERL, 200)
+        assert (
+            await erl.eval("Counter ! {count, self()}, receive {count, C} -> C after 60000 -> 0 end", 70)
+            == count
+        )
+
+
+class Echo(GenServer):
+    def handle_call(self, request: Term, caller: object) -> Term:
+        return len(request) if isinstance(request, bytes) else request
+
+
+async def test_small_messages_pass_a_large_one(epmd: Epmd, invariants: Invariants) -> None:
+    """B6: what others send does not wait until a message of 60 MB is over."""
+    async with linked_pair(epmd) as (a, b, proxy):
+        await b.start(Echo, name="echo")
+        echo = RemoteName("echo", B)
+        await handled_by(a, B)
+        proxy.limit(40 * MIB, "out")
+        waits: list[float] = []
+
+        async def small() -> None:
+            while True:
+                began = time.monotonic()
+                await a.call(echo, "small", timeout=60)
+                waits.append(time.monotonic() - began)
+
+        began = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(small)
+            assert await a.call(echo, bytes(60 * MIB), timeout=60) == 60 * MIB
+            tasks.cancel_scope.cancel()
+        took = time.monotonic() - began
+        assert max(waits) < took / 2, f"small ones took up to {max(waits):.2f} s of {took:.2f} s"
+
+
+async def test_a_message_beyond_the_limit_ends_the_connection(epmd: Epmd, invariants: Invariants) -> None:
+    """B6: with a reason, after what was sent before it, and only that connection."""
+    numbers = Numbers()
+    async with linked_pair(epmd) as (a, b, _):
+        numbered = await b.start(Numbered, numbers)
+        await handled_by(a, B)
+        events = b.monitor_nodes()
+        await a.send(numbered.pid, (1, 1))
+        await a.send(numbered.pid, (1, 2, bytes(100 * MIB)))
+        with anyio.fail_after(60):
+            event = await anext(events)
+        assert isinstance(event, NodeDown)
+        assert (numbers.received, b.nodes()) == (1, [])
+        await handled_by(a, B)
