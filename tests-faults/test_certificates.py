@@ -12,7 +12,7 @@ import anyio
 import pytest
 from certificate_zoo import HOST, RECIPES, Zoo
 from ergo_node import CannotStart, Epmd, Node, Tls, TlsError
-from erlang_peer import StartErl
+from erlang_peer import Erl, StartErl
 from etf_codec import Atom
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,12 @@ def erl_args(zoo: Zoo, name: str, version: Version, folder: Path) -> list[str]:
     return ["-proto_dist", "inet_tls", "-ssl_dist_optfile", str(conf)]
 
 
+async def alone(erl: Erl) -> None:
+    """Wait until an Erlang node has no connection any more."""
+    while await erl.eval("nodes(connected)") != []:  # noqa: ASYNC110  # Erlang is asked, and tells nobody
+        await anyio.sleep(0.01)
+
+
 @pytest.mark.parametrize("version", ["1.3", pytest.param("1.2", marks=pytest.mark.slow)])
 async def test_the_verdict_of_erlang(
     version: Version, zoo: Zoo, start_erl: StartErl, epmd_port: int, tmp_path: Path
@@ -102,6 +108,7 @@ async def test_the_verdict_of_erlang(
                 with anyio.fail_after(20):
                     of_client = await shown.connect(ERL)
                     await shown.disconnect(ERL)
+                    await alone(erl)
                     of_server = await erl.eval(f"net_adm:ping('{shown.name}')") == Atom("pong")
                     verdicts[name] = Verdict(of_client, of_server)
     del verdicts[PATCHED]
@@ -121,6 +128,7 @@ async def test_our_verdict_of_erlang(
         with anyio.fail_after(30):
             assert (await erl.eval(f"net_adm:ping('{judge.name}')") == Atom("pong")) is verdict.of_client
             await judge.disconnect(ERL)
+            await alone(erl)
             assert await judge.connect(ERL) is verdict.of_server
 
 
