@@ -4,11 +4,12 @@ D1 beside Erlang is in tests-interop/test_parity_wire.py, `test_simultaneous_con
 """
 
 import itertools
+from pathlib import Path
 
 import anyio
 import epmd_server
 import pytest
-from ergo_node import BadName, Epmd, NameInUse, Node, NodeDown, NodeUp, Policy
+from ergo_node import BadName, Epmd, NameInUse, Node, NodeDown, NodeUp, Policy, Tls
 from erlang_peer import ErlangError, StartErl
 from etf_codec import Atom
 from invariants import Invariants, Numbered, Numbers, eventually
@@ -27,11 +28,19 @@ async def greet(node: Node, other: Node, round: int) -> None:
         await node.send(RemoteName("numbered", other.name), (node.name, round * FIRST_MESSAGES + number))
 
 
-@pytest.mark.parametrize("rounds", [10, pytest.param(1000, marks=pytest.mark.slow)])
-async def test_two_nodes_connect_at_once(rounds: int, epmd: Epmd, invariants: Invariants) -> None:
+@pytest.mark.parametrize(
+    ("rounds", "secure"), [(10, False), (5, True), pytest.param(1000, False, marks=pytest.mark.slow)]
+)
+async def test_two_nodes_connect_at_once(
+    rounds: int, secure: bool, epmd: Epmd, invariants: Invariants, tmp_path: Path
+) -> None:
     """Both send first, at the same time: one connection, no message lost or late, nobody told twice."""
     numbers = [Numbers(), Numbers()]
-    async with Node(f"a@{HOST}", COOKIE, epmd=epmd) as a, Node(f"b@{HOST}", COOKIE, epmd=epmd) as b:
+    tls = Tls.development(tmp_path / "tls") if secure else None
+    async with (
+        Node(f"a@{HOST}", COOKIE, epmd=epmd, tls=tls) as a,
+        Node(f"b@{HOST}", COOKIE, epmd=epmd, tls=tls) as b,
+    ):
         pair = (a, b)
         for node, taken in zip(pair, numbers, strict=True):
             await node.start(Numbered, taken, name="numbered")
