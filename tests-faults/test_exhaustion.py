@@ -85,6 +85,8 @@ async def test_an_epmd_survives_that_no_file_is_free(caplog: pytest.LogCaptureFi
             with no_free_files():
                 connect(server.port)
                 await eventually(lambda: "Too many open files" in caplog.text)
+                with pytest.raises(epmd_server.EpmdUnreachable, match="Too many open files"):
+                    await epmd_server.names(epmd_port=server.port)
             with anyio.fail_after(10):
                 async with epmd_server.register("a", 5000, epmd_port=server.port):
                     assert [each.name for each in await epmd_server.names(epmd_port=server.port)] == ["a"]
