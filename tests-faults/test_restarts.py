@@ -1,12 +1,14 @@
 """D3: a node of the same name comes back again and again, and nobody takes it for the one before."""
 
+from typing import Any
+
 import anyio
 import pytest
 from ergo_node import Epmd, Node, NodeDown, NodeUp
 from erlang_peer import StartErl
-from etf_codec import Atom, Pid
+from etf_codec import Atom, Pid, Term
 from invariants import Bonded, Bonds, Invariants, Numbered, Numbers, eventually
-from otp_behaviors import KILL, RemoteName
+from otp_behaviors import KILL, GenServer, RemoteName
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +43,42 @@ async def test_a_node_restarts_again_and_again(times: int, epmd: Epmd, invariant
                 await eventually(lambda: bonds.all_resolved)
                 assert len(bonds.expected) == 2 * (round + 1)
         assert set(bonds.resolved.values()) == {1}
+        await invariants.settled()
+
+
+class Witness(GenServer):
+    """Notes each message, and of nodeup and nodedown whether `nodes()` has the node at that moment."""
+
+    def init(self, node: Node, seen: list[Term]) -> None:
+        self.node = node
+        self.seen = seen
+
+    def handle_info(self, message: Any) -> None:
+        """Called as soon as the message is there."""
+        if isinstance(message, tuple):
+            self.seen.append((str(message[0]), NAME in self.node.nodes()))
+        else:
+            self.seen.append(message)
+
+
+async def test_nodeup_comes_first_and_nodedown_last(epmd: Epmd, invariants: Invariants) -> None:
+    """G9: all messages of a node come between the two, of each of its incarnations."""
+    seen: list[Term] = []
+    messages = list(range(50))
+    async with Node(f"watcher@{HOST}", COOKIE, epmd=epmd) as watcher:
+        witness = await watcher.start(Witness, watcher, seen)
+        watcher.subscribe(witness.pid)
+        invariants.watch(watcher)
+        with anyio.fail_after(30):
+            for round in range(3):
+                expected = (round + 1) * (len(messages) + 2)
+                async with Node(NAME, COOKIE, epmd=epmd) as node:
+                    for message in messages:
+                        await node.send(witness.pid, message)
+                    # Who leaves while it still connects takes what it had to say along.
+                    await eventually(lambda: len(seen) == expected - 1)  # noqa: B023  # awaited here
+                await eventually(lambda: len(seen) == expected)  # noqa: B023  # awaited here
+        assert seen == [("nodeup", True), *messages, ("nodedown", False)] * 3
         await invariants.settled()
 
 
