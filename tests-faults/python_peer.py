@@ -1,19 +1,20 @@
 """A node of ours in a process of its own, which a test kills, stops, and starts again.
 
-Run as a program it is that node: `python python_peer.py NAME EPMD_PORT TICK_TIME BACKEND`. It says `ready`,
-and lives until its standard input ends, so that it never outlives the tests.
+Run as a program it is that node: `python python_peer.py NAME EPMD_PORT PORT TICK_TIME BACKEND`. An EPMD_PORT
+of 0 has it use no EPMD, a PORT of 0 listen where the system likes. It says `ready`, and lives until its
+standard input ends, so that it never outlives the tests.
 """
 
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from subprocess import PIPE
 
 import anyio
 import anyio.to_thread
-from ergo_node import Epmd, Node, RemoteName
+from ergo_node import Epmd, Listen, Node, RemoteName
 from etf_codec import Atom, Pid, Term
 from otp_behaviors import GenServer, Process
 
@@ -71,10 +72,16 @@ class PythonPeer:
 
 @asynccontextmanager
 async def python_peer(
-    name: str, epmd_port: int, *, tick_time: float = 60.0, backend: str = "asyncio"
+    name: str,
+    epmd_port: int,
+    *,
+    port: int = 0,
+    tick_time: float = 60.0,
+    backend: str = "asyncio",
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[PythonPeer]:
     """Start a node in a process of its own; it is killed at the end, if it still lives."""
-    command = [sys.executable, __file__, name, str(epmd_port), str(tick_time), backend]
+    command = [*prefix, sys.executable, __file__, name, str(epmd_port), str(port), str(tick_time), backend]
     process = await anyio.open_process(
         command, stdin=PIPE, stdout=PIPE, stderr=None, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
@@ -95,14 +102,16 @@ async def until_stdin_ends() -> None:
     await anyio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
 
 
-async def main(name: str, epmd_port: str, tick_time: str) -> None:
+async def main(*arguments: str) -> None:
     """Be the node."""
-    epmd = Epmd(int(epmd_port), embedded=False)
-    async with Node(name, COOKIE, epmd=epmd, tick_time=float(tick_time)) as node:
+    name, epmd_port, port, tick_time = arguments
+    epmd = Epmd(int(epmd_port), embedded=False) if int(epmd_port) else None
+    listen = Listen(ports=[int(port)])
+    async with Node(name, COOKIE, epmd=epmd, listen=listen, tick_time=float(tick_time)) as node:
         await node.start(Hatch, node, name="hatch")
         print("ready")
         await until_stdin_ends()
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:4], backend=sys.argv[4])
+    anyio.run(main, *sys.argv[1:5], backend=sys.argv[5])

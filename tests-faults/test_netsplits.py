@@ -15,6 +15,8 @@ from links import COOKIE, HOST
 pytestmark = pytest.mark.anyio
 
 TICK_TIME = 2.0
+TARGET = "spawn(fun() -> process_flag(trap_exit, true), receive stop -> ok end end)"
+TICKING = ["-kernel", "net_ticktime", "2"]
 LEFT, RIGHT = f"left@{HOST}", f"right@{HOST}"
 ERL_LEFT, ERL_RIGHT = f"erlleft@{HOST}", f"erlright@{HOST}"
 
@@ -46,7 +48,7 @@ async def cluster(epmd_port: int, ours: list[str], erls: list[Erl]) -> AsyncIter
             erl.name: (await epmd_server.look_up(erl.name.partition("@")[0], HOST, epmd_port=epmd_port)).port
             for erl in erls
         }
-        targets = {erl.name: await erl.eval("spawn(fun() -> receive stop -> ok end end)") for erl in erls}
+        targets = {erl.name: await erl.eval(TARGET) for erl in erls}
         for name in ours:
             node = await stack.enter_async_context(
                 Node(name, COOKIE, epmd=None, hidden=True, tick_time=TICK_TIME)
@@ -77,7 +79,7 @@ async def test_a_netsplit_of_a_mixed_cluster_heals(
     start_erl: StartErl, epmd_port: int, invariants: Invariants
 ) -> None:
     """F1: {left, erlleft} against {right, erlright}. Only what crosses the split is lost, and each once."""
-    left, right = await start_erl(ERL_LEFT), await start_erl(ERL_RIGHT)
+    left, right = [await start_erl(each, args=TICKING) for each in (ERL_LEFT, ERL_RIGHT)]
     async with cluster(epmd_port, [LEFT, RIGHT], [left, right]) as made:
         monitors = {name: node.monitor_nodes() for name, node in made.nodes.items()}
         for one, other in ((LEFT, RIGHT), (LEFT, ERL_RIGHT), (RIGHT, ERL_LEFT)):
@@ -109,8 +111,8 @@ async def test_a_netsplit_of_a_mixed_cluster_heals(
 async def test_a_hidden_node_stays_with_both_halves_of_a_partial_split(
     start_erl: StartErl, epmd_port: int, invariants: Invariants
 ) -> None:
-    """F2: two Erlang nodes lose each other, and we see both; and we lose one that the other one still sees."""
-    left, right = await start_erl(ERL_LEFT), await start_erl(ERL_RIGHT)
+    """F2: two Erlang nodes lose each other, and we see both; then we lose one that the other one sees."""
+    left, right = [await start_erl(each, args=TICKING) for each in (ERL_LEFT, ERL_RIGHT)]
     async with cluster(epmd_port, [LEFT], [left, right]) as made:
         node, bonds = made.nodes[LEFT], made.bonds[LEFT]
         await connected_erlangs([left, right])

@@ -44,7 +44,7 @@ async def stopped_and_continued(node: Node, peer: str, send: Callable[[signal.Si
 
 
 async def test_erlang_is_stopped(start_erl: StartErl, epmd_port: int, invariants: Invariants) -> None:
-    erl = await start_erl(ERL, args=["-kernel", "net_ticktime", "60"])
+    erl = await start_erl(ERL, args=["-kernel", "net_ticktime", str(int(TICK_TIME))])
     numbers = Numbers()
     async with Node(PY, COOKIE, tick_time=TICK_TIME) as node:
         await node.start(Numbered, numbers, name="numbered")

@@ -32,11 +32,19 @@ register(echo, spawn(fun Loop() ->
 end))
 """
 
+
+def everything(proxy: FaultProxy) -> None:
+    """Late, joined, and cut."""
+    proxy.split(1, 3000)
+    proxy.coalesce(0.01)
+    proxy.delay(0.01, 0.01)
+
+
 CUTS: Final[dict[str, Callable[[FaultProxy], object]]] = {
     "single bytes": lambda proxy: proxy.split(),
     "random sizes": lambda proxy: proxy.split(1, 3000),
     "joined": lambda proxy: proxy.coalesce(0.01),
-    "all of it": lambda proxy: (proxy.split(1, 3000), proxy.coalesce(0.01), proxy.delay(0.01, 0.01)),
+    "all of it": everything,
 }
 
 
@@ -101,7 +109,7 @@ async def test_a_poor_link_loses_nothing(
 
 
 async def corrupted(node: Node, peer: str, proxy: FaultProxy, seed: int) -> None:
-    """One byte of each direction changes while terms go to and fro; then the connection is made anew."""
+    """One byte of each direction changes while terms go there and back; then the connection is made anew."""
     proxy.corrupt("out", after=seed * 37 % 2500)
     proxy.corrupt("in", after=seed * 91 % 2500)
     with anyio.fail_after(30):
@@ -114,7 +122,7 @@ async def corrupted(node: Node, peer: str, proxy: FaultProxy, seed: int) -> None
         await node.disconnect(peer)
 
 
-@pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 200), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 200), marks=pytest.mark.slow)], ids=str)
 @pytest.mark.timeout(400)
 async def test_a_byte_that_changes_ends_the_connection_at_worst(
     epmd: Epmd, tls: Tls | None, invariants: Invariants, seeds: range
@@ -127,7 +135,7 @@ async def test_a_byte_that_changes_ends_the_connection_at_worst(
             assert await a.call(RemoteName("echo", B), seed, timeout=30) == seed
 
 
-@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 60), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 60), marks=pytest.mark.slow)], ids=str)
 @pytest.mark.timeout(400)
 async def test_erlang_and_we_survive_a_byte_that_changes(
     start_erl: StartErl, epmd_port: int, invariants: Invariants, seeds: range

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 SENDERS, EACH = 6, 40
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in range(1, 20))])
 async def test_sends_and_calls_that_are_cancelled_anywhere(
     epmd: Epmd, tls: Tls | None, invariants: Invariants, seed: int
 ) -> None:

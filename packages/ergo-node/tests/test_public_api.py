@@ -1,4 +1,5 @@
 import ergo_node
+import ergo_node.testing
 import otp_behaviors
 
 PUBLIC = [
@@ -31,8 +32,12 @@ PUBLIC = [
 ]
 
 
+TESTING = ["FaultProxy", "Way"]
+
+
 def test_exports() -> None:
     assert ergo_node.__all__ == PUBLIC
+    assert ergo_node.testing.__all__ == TESTING
 
 
 def test_public_names_show_their_public_home() -> None:

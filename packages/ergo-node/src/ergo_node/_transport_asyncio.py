@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._network import Listener, Network, Reception, take_all
-from ergo_node._transport import Transport, Wiring, joined
+from ergo_node._transport import BUSY_BYTES, Transport, Wiring, joined
 
 BUFFER_HIGH: Final = 262_144
 """Bytes that may wait in the event loop's own buffer; beyond them, they wait in the connection's."""
@@ -123,8 +123,13 @@ class ProtocolTransport(Transport, asyncio.Protocol):
                 await self._gone.wait()
 
     def flush(self) -> None:
-        """Write the first message at once, and together those that follow in the same iteration."""
-        if not (self._receiving or self._written):
+        """Write the first message at once, and together those that follow in the same iteration.
+
+        But no more together than makes senders wait: only what is written shows what the peer takes.
+        """
+        if self.connection.bytes_pending > BUSY_BYTES:
+            self._write()
+        elif not (self._receiving or self._written):
             self._written = True
             self._loop.call_soon(self._write_rest)
             self._write()

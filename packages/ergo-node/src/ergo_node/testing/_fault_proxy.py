@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
-from ergo_node.testing._pipe import Direction, Faults, Pipe, reset
+from ergo_node.testing._pipe import Direction, Faults, Pipe, bound, reset
 
 Way: TypeAlias = Literal["out", "in", "both"]
 """A direction: `out` is from who connects to the proxy to its target, `in` is the way back."""
@@ -54,6 +54,8 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         self._listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        for each in self._listener.listeners:
+            bound(each)
         self.port = int(self._listener.extra(SocketAttribute.local_port))
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
@@ -171,6 +173,7 @@ class FaultProxy:
         except OSError:
             await reset(near)
             return
+        bound(far)
         connection = Connection(near, far, self._directions, self._random)
         self._connections.append(connection)
         try:

@@ -12,6 +12,7 @@ from random import Random
 from typing import Final
 
 import anyio
+from anyio import TypedAttributeProvider
 from anyio.abc import SocketAttribute, SocketStream
 
 READ_BYTES: Final = 65_536
@@ -21,6 +22,9 @@ HELD_BYTES: Final = 65_536
 
 DELAYED_BYTES: Final = 4_194_304
 """The same of a pipe that delays: 20 MB/s may be under way for 200 ms."""
+
+SOCKET_BYTES: Final = 262_144
+"""What the system may hold for a pipe to read: without a bound it holds many megabytes, and hides a stall."""
 
 PIECES_A_SECOND: Final = 20
 """Writes in which a limited rate is spent."""
@@ -198,13 +202,22 @@ class Pipe:
             self.muted = True
 
 
+def bound(of: TypedAttributeProvider) -> None:
+    """Have the system hold little for a socket, or for those that a listener accepts."""
+    set_option(of, socket.SO_RCVBUF, SOCKET_BYTES)
+
+
 async def reset(stream: SocketStream) -> None:
     """Close a socket with RST."""
     try:
-        number = stream.extra(SocketAttribute.raw_socket).fileno()
-        # By its number, for what uvloop gives for a socket has no options.
-        with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as same:
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        set_option(stream, socket.SO_LINGER, RESET)
     except LOST:
         pass  # it has been closed already
     await anyio.aclose_forcefully(stream)
+
+
+def set_option(of: TypedAttributeProvider, option: int, value: int | bytes) -> None:
+    """Set an option of a socket, by its number: what uvloop gives for a socket has none."""
+    number = of.extra(SocketAttribute.raw_socket).fileno()
+    with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.SOL_SOCKET, option, value)
