@@ -46,6 +46,8 @@ async def secure(epmd: Epmd, tls: Tls) -> AsyncIterator[Node]:
         ("DNS", "*.example.com", "example.com", False),
         ("DNS", "*.com", "example.com", False),
         ("DNS", "*", "localhost", False),
+        ("DNS", "*.0.0.1", "127.0.0.1", False),
+        ("DNS", "127.0.0.1", "127.0.0.1", True),
         ("DNS", "d*.example.com", "db.example.com", False),
         ("DNS", "localhost", "localhost", True),
         ("DNS", "", "", False),

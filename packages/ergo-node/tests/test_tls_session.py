@@ -96,3 +96,4 @@ def test_what_browsers_would_allow_is_off(contexts: TlsContexts) -> None:
         assert not context.hostname_checks_common_name
         assert context.options & ssl.OP_NO_RENEGOTIATION
         assert context.verify_flags & ssl.VERIFY_X509_STRICT
+        assert context.security_level == 2  # no SHA-1, no short keys

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -18,6 +18,7 @@ from otp_behaviors import (
     Down,
     ExitError,
     GenServer,
+    MessageSignal,
     NameTaken,
     NoConnection,
     NoProcess,
@@ -130,6 +131,62 @@ def test_a_cut_keeps_nodes_apart_until_it_heals(
         a.call(COUNTER, GET)
     simulation.heal("a@host", "b@host")
     assert a.call(COUNTER, GET) == 7
+
+
+def test_processes_are_told_of_nodes(simulation: Simulation, a: SimulatedNode, b: SimulatedNode) -> None:
+    async def watch(process: Process) -> Any:
+        a.subscribe(process.pid)
+        await process.call(COUNTER, GET)
+        simulation.disconnect(a, b)
+        return [await process.receive() for _ in range(2)]
+
+    assert a.play(watch) == [(Atom("nodeup"), Atom("b@host")), (Atom("nodedown"), Atom("b@host"))]
+
+
+def test_an_attempt_that_fails_is_no_nodedown(
+    simulation: Simulation, a: SimulatedNode, b: SimulatedNode
+) -> None:
+    async def watch(process: Process) -> Any:
+        a.subscribe(process.pid)
+        with pytest.raises(NoConnection):
+            await process.call(COUNTER, GET)
+        with pytest.raises(TimeoutError):
+            await process.receive(timeout=1.0)
+
+    simulation.cut(a, b)
+    a.play(watch)
+    assert [event.what[0] for event in simulation.events("unreachable")] == ["b@host"]
+
+
+class Teller(GenServer):
+    def handle_info(self, message: Any) -> None:
+        self.send(RemoteName("nobody", "b@host"), message)
+
+
+def told(simulation: Simulation, kind: Literal["send", "deliver"]) -> list[Any]:
+    signals = [event.what[0] for event in simulation.events(kind)]
+    to = RemoteName("nobody", "b@host")
+    return [each.message for each in signals if isinstance(each, MessageSignal) and each.to == to]
+
+
+def test_who_sends_to_a_congested_node_waits(
+    simulation: Simulation, a: SimulatedNode, b: SimulatedNode
+) -> None:
+    teller = a.start(Teller)
+    assert not simulation.congest(a, b, 10.0)
+    assert a.call(COUNTER, GET) == 7
+    assert simulation.congest(a, b, 10.0)
+    start = simulation.now
+    a.send(teller, 1)
+    simulation.run(1.0)
+    a.send(teller, 2)
+    simulation.run(1.0)
+    assert told(simulation, "send") == [1]
+    simulation.run()
+    assert told(simulation, "send") == told(simulation, "deliver") == [1, 2]
+    (held,), (let_go,) = simulation.events("hold"), simulation.events("let_go")
+    assert held.what == let_go.what == (teller,)
+    assert let_go.time == start + 10.0 > held.time
 
 
 def test_nobody_answers_for_an_unknown_node(a: SimulatedNode) -> None:

@@ -1,5 +1,6 @@
 """What a node asks of an EPMD: register me, where is that node, who is there."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -244,9 +245,20 @@ class Epmd:
                 f"{self} cannot be reached: the host name has no address; check its spelling and the DNS"
             ) from error
         except (OSError, anyio.BrokenResourceError) as error:
+            if (exhausted := _exhausted(error)) is not None:
+                raise EpmdUnreachable(f"{self} was not asked, for lack of resources: {exhausted}") from error
             raise EpmdUnreachable(
                 f"{self} cannot be reached: is one running there? `epmd-server -daemon` starts one"
             ) from error
+
+
+def _exhausted(error: BaseException | None) -> OSError | None:
+    """The cause, if it is that this program, or its host, may open no more files."""
+    while isinstance(error, BaseException):
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return error
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+    return None
 
 
 REMEDIES: Final[dict[type[Request], str]] = {

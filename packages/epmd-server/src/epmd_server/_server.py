@@ -86,11 +86,11 @@ class Server:
                 await anyio.sleep(self._delay_accept)
             try:
                 stream = await listener.accept()
-            except OSError as error:
+            except (OSError, anyio.BrokenResourceError) as error:
                 # No descriptor is free, or the client has gone already. Neither may end the server:
                 # descriptors come back as nodes leave and idle clients time out.
                 if not failing:
-                    logger.warning("error in accept: %s", error)
+                    logger.warning("error in accept: %s", error.__cause__ or error)
                 failing = True
                 await anyio.sleep(ACCEPT_PAUSE)
             else:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NoReturn, Protocol
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
 from ergo_node._transport import StreamTransport, Transport, Wiring
+
+logger: Final = logging.getLogger("ergo_node")
+
+ACCEPT_PAUSE: Final = 0.1
+"""Seconds without accepting after the system ran out of files or memory; who connects waits meanwhile."""
 
 
 class Reception(Protocol):
@@ -56,7 +64,10 @@ class StreamNetwork(Network):
 
     async def connect(self, host: str, port: int, wiring: Wiring) -> Transport:
         """Open a connection; the transport is to be run."""
-        return StreamTransport(wiring, await anyio.connect_tcp(host, port))
+        try:
+            return StreamTransport(wiring, await anyio.connect_tcp(host, port))
+        except OSError as error:
+            raise _cause(error) from error
 
     async def listen(self, host: str, port: int) -> Listener:
         """Listen at an address; port 0 lets the system choose."""
@@ -77,7 +88,7 @@ class StreamListener(Listener):
     async def serve(self, reception: Reception, tasks: TaskGroup) -> None:
         """Take connections for ever; each runs in a task of its own."""
 
-        async def take(stream: SocketStream) -> None:
+        async def run(stream: SocketStream) -> None:
             address = stream.extra(SocketAttribute.remote_address, ("?",))
             wiring = reception.admit(str(address[0]))
             if wiring is None:
@@ -85,9 +96,38 @@ class StreamListener(Listener):
             else:
                 await reception.run(StreamTransport(wiring, stream))
 
-        async with self._listener:
-            await self._listener.serve(take, tasks)
+        async def take_one(listener: SocketListener) -> None:
+            tasks.start_soon(run, await listener.accept())
+
+        async with self._listener, anyio.create_task_group() as listening:
+            for listener in self._listener.listeners:
+                assert isinstance(listener, SocketListener)
+                listening.start_soon(take_all, partial(take_one, listener))
 
     async def aclose(self) -> None:
         """Listen no more."""
         await self._listener.aclose()
+
+
+async def take_all(take_one: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Take connections for ever, also when that fails for a while."""
+    failing = False
+    while True:
+        try:
+            await take_one()
+        except (OSError, anyio.BrokenResourceError) as error:
+            # No file is free, or who connected has gone already: neither may end the node.
+            if not failing:
+                logger.error("no connection is accepted just now: %s", error.__cause__ or error)
+            failing = True
+            await anyio.sleep(ACCEPT_PAUSE)
+        else:
+            failing = False
+
+
+def _cause(error: OSError) -> OSError:
+    """What anyio says is that all attempts failed; why is the cause, or several."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause if isinstance(cause, OSError) else error

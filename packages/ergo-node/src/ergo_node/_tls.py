@@ -23,8 +23,11 @@ Version = Literal["1.2", "1.3"]
 
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: forward secret and authenticated only. Those of 1.3 are all good."""
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"
+"""For TLS 1.2: forward secret and authenticated only. Those of 1.3 are all good.
+
+Level 2 refuses certificates with SHA-1 or with RSA keys below 2048 bits, however OpenSSL was built.
+"""
 
 OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
 
@@ -130,7 +133,10 @@ class TlsContexts:
 
 
 def _matches(kind: str, name: str, host: str) -> bool:
-    """Compare a subjectAltName with a host as OpenSSL does: a `*` stands for one whole label, the first."""
+    """Compare a subjectAltName with a host as OpenSSL does: a `*` stands for one whole label, the first.
+
+    An address has no labels: a `*` stands for no part of it.
+    """
     if kind == "IP Address":
         try:
             return ip_address(name) == ip_address(host)
@@ -140,10 +146,18 @@ def _matches(kind: str, name: str, host: str) -> bool:
         return False
     name, host = name.lower().rstrip("."), host.lower().rstrip(".")
     label, dot, domain = name.partition(".")
-    if label == "*" and "." in domain:
+    if label == "*" and "." in domain and not _is_address(host):
         first, _, rest = host.partition(".")
         return bool(first) and rest == domain
     return bool(dot or label) and name == host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _context(tls: Tls, *, server: bool) -> ssl.SSLContext:

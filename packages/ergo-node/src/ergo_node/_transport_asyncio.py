@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ergo_node._config import SHUTDOWN_GRACE
-from ergo_node._network import Listener, Network, Reception
+from ergo_node._network import Listener, Network, Reception, take_all
 from ergo_node._transport import BUSY_BYTES, Transport, Wiring, joined
 
 BUFFER_HIGH: Final = 262_144
@@ -209,9 +210,7 @@ class ProtocolListener(Listener):
     """Listening sockets of asyncio."""
 
     def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
-        self._reception: Reception | None = None
-        self._tasks: TaskGroup | None = None
+        self._sockets: list[socket.socket] = []
 
     async def open(self, host: str, port: int) -> None:
         """Listen at every address of the host, at the same port."""
@@ -223,7 +222,8 @@ class ProtocolListener(Listener):
                 sock = socket.create_server(
                     (address[0], port, *address[2:]), family=family, backlog=socket.SOMAXCONN
                 )
-                self._servers.append(await loop.create_server(self._doorman, sock=sock, start_serving=False))
+                sock.setblocking(False)
+                self._sockets.append(sock)
                 port = port or self.port
         except OSError:
             await self.aclose()
@@ -232,27 +232,33 @@ class ProtocolListener(Listener):
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._servers[0].sockets[0].getsockname()[1])
+        return int(self._sockets[0].getsockname()[1])
 
     async def serve(self, reception: Reception, tasks: TaskGroup) -> None:
         """Take connections for ever; each runs in a task of its own."""
-        self._reception, self._tasks = reception, tasks
+        # Not by a server of asyncio: that one makes a hundred attempts, and as many log entries with a
+        # traceback, each time that no file is free for the connection.
+        loop = asyncio.get_running_loop()
+
+        async def take_one(listening: socket.socket) -> None:
+            sock, _ = await loop.sock_accept(listening)
+            try:
+                await loop.connect_accepted_socket(lambda: Doorman(reception, tasks), sock)
+            except OSError:
+                sock.close()
+                raise
+
         try:
-            for server in self._servers:
-                await server.start_serving()
-            await anyio.sleep_forever()
+            async with anyio.create_task_group() as listening:
+                for sock in self._sockets:
+                    listening.start_soon(take_all, partial(take_one, sock))
         finally:
             await self.aclose()
 
     async def aclose(self) -> None:
         """Listen no more."""
-        for server in self._servers:
-            server.close()
-
-    def _doorman(self) -> Doorman:
-        assert self._reception is not None
-        assert self._tasks is not None
-        return Doorman(self._reception, self._tasks)
+        for sock in self._sockets:
+            sock.close()
 
 
 class ProtocolNetwork(Network):

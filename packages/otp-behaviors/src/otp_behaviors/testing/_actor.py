@@ -24,6 +24,10 @@ EXIT_2: Final = Atom("exit_2")
 WAITING_TIME: Final = 0.02
 
 
+class Broken(Exception):
+    """The crash that `Echo` is asked for."""
+
+
 class Echo(GenServer):
     """Answers as the request asks for: at once, later, from a coroutine, never, or by its own end."""
 
@@ -45,7 +49,7 @@ class Echo(GenServer):
             case ("waiting", _):
                 return self._wait(request)
             case ("crash", token):
-                raise ValueError(token)
+                raise Broken(token)
             case ("stop", _):
                 raise Stop(NORMAL, reply=request)
         return request
@@ -55,6 +59,23 @@ class Echo(GenServer):
             await self.receive(lambda message: False, timeout=WAITING_TIME)
         except TimeoutError:
             return request
+
+
+class Postman(GenServer):
+    """Forwards numbers; it does not wait in its callback, so that a node that does not read holds it up."""
+
+    def init(self, simulation: Simulation) -> None:
+        """Note what it does, as an actor."""
+        self._simulation = simulation
+        self._sent = 0
+
+    def handle_info(self, message: Any) -> None:
+        """`forward` sends a number of its own to somebody."""
+        _, sender, target, number, onward = message
+        self._sent += 1
+        self._simulation.note(self.pid, "got", sender, target, number)
+        self._simulation.note(self.pid, "send", onward, self._sent)
+        self.send(onward, ("number", self.pid, onward, self._sent))
 
 
 class Actor:
@@ -77,6 +98,7 @@ class Actor:
     async def run(self) -> None:
         """Take messages for ever."""
         self._process.trap_exit = self._simulation.chance.happens(0.7)
+        self._simulation.nodes[self._pid.node].subscribe(self._pid)
         while True:
             match message := await self._process.receive():
                 case ("do", verb, *args):
@@ -89,6 +111,8 @@ class Actor:
                     self._aliases.append(alias)
                 case ("alias", alias, number):
                     self._note("got_alias", alias, number)
+                case (Atom("nodeup" | "nodedown") as news, node):
+                    self._note(str(news), str(node))
                 case Down(ref, who, reason):
                     self._note("down", ref, who, reason, self._names_of(who))
                 case Exit(pid, reason):
@@ -120,6 +144,14 @@ class Actor:
         number = self._number()
         self._note("send", target, number)
         self._process.send(target, ("number", self._pid, target, number))
+
+    def do_forward(self, target: Pid) -> None:
+        """Send a number to the postman of this node, which sends one of its own on."""
+        postman = self._process.whereis("postman")
+        if postman is not None:
+            number = self._number()
+            self._note("send", postman, number)
+            self._process.send(postman, ("forward", self._pid, postman, number, target))
 
     def do_send_name(self, name: str, node: str) -> None:
         """Send a number to a name."""
@@ -165,13 +197,16 @@ class Actor:
     def do_alias(self, target: Pid) -> None:
         """Make an alias and give it to somebody."""
         self._own_aliases.append(self._process.alias())
+        self._note("alias", self._own_aliases[-1])
         self._process.send(target, ("use this alias", self._own_aliases[-1]))
 
     def do_send_alias(self, index: int) -> None:
         """Send by an alias it was given."""
         if self._aliases:
             alias = self._aliases[index % len(self._aliases)]
-            self._process.send(alias, ("alias", alias, (self._pid, self._number())))
+            token = (self._pid, self._number())
+            self._note("send_alias", alias, token)
+            self._process.send(alias, ("alias", alias, token))
 
     def do_unalias(self) -> None:
         """Deactivate the latest alias."""

@@ -7,10 +7,26 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "boot", "crash", "spawn", "exit", "report", "send", "deliver", "lose", "connect", "nodedown", "note"
+    "boot",
+    "crash",
+    "spawn",
+    "exit",
+    "report",
+    "send",
+    "deliver",
+    "lose",
+    "connect",
+    "nodeup",
+    "nodedown",
+    "unreachable",
+    "hold",
+    "let_go",
+    "note",
 ]
 """`boot`, `crash`: of a node. `spawn`, `exit`: of a process. `report`: a crash report and the like. `send`,
-`deliver`, `lose`: of a signal between nodes. `connect`: to a node; `nodedown`: the loss was noticed.
+`deliver`, `lose`: of a signal between nodes, with the number of the connection. `connect`: a node set up a
+connection to another one; `nodeup`, `nodedown`: a node has, or lost, a connection, with its number;
+`unreachable`: it could make none. `hold`, `let_go`: of a process that sent to a node that does not read.
 `note`: what the test added."""
 
 ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")

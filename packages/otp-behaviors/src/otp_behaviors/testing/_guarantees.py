@@ -7,82 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from etf_codec import Pid, Reference, Term
+from etf_codec import Pid, Reference
 
-from otp_behaviors._reasons import KILL, NOCONNECTION, NOPROC, NORMAL
-from otp_behaviors._signals import MessageSignal
+from otp_behaviors._effects import CrashReport, UnexpectedMessage
+from otp_behaviors._errors import ExitError, Stop
+from otp_behaviors._reasons import KILL, NOCONNECTION, NORMAL
+from otp_behaviors.testing._actor import Broken
 from otp_behaviors.testing._events import Event
+from otp_behaviors.testing._history import History
 
 
 def violations(log: Sequence[Event]) -> list[str]:
     """Return what in the log of a `Workload` breaks a guarantee, a line each; none is as it must be."""
     history = History(log)
     return [f"{check.__name__}: {complaint}" for check in CHECKS for complaint in check(history)]
-
-
-class Note(NamedTuple):
-    """What an actor noted, and where in the log that is."""
-
-    place: int
-    verb: str
-    args: tuple[Any, ...]
-
-
-class History:
-    """A log, sorted by what the checks ask for."""
-
-    def __init__(self, log: Sequence[Event]) -> None:
-        self.log = log
-        self.rest = len(log)
-        self.spawned: list[Pid] = []
-        self.ended: dict[Pid, int] = {}
-        self.reasons: dict[Pid, Term] = {}
-        self.notes: dict[Pid, list[Note]] = defaultdict(list)
-        self.lost: set[tuple[Any, ...]] = set()
-        self._nodedowns: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for index, event in enumerate(log):
-            self._add(index, event)
-
-    def _add(self, index: int, event: Event) -> None:
-        match event.kind, event.what:
-            case "spawn", (pid, *_):
-                self.spawned.append(pid)
-            case "exit", (pid, reason):
-                self.ended[pid] = index
-                self.reasons[pid] = reason
-            case "crash", _:
-                gone = [pid for pid in self.spawned if pid.node == event.node and pid not in self.ended]
-                self.ended.update(dict.fromkeys(gone, index))
-            case "nodedown", (other,):
-                self._nodedowns[event.node, other].append(index)
-            case "lose", (MessageSignal(message=("number", *message)),):
-                self.lost.add(tuple(message))
-            case "note", (None, _):
-                self.rest = index
-            case "note", (pid, verb, *args):
-                self.notes[pid].append(Note(index, verb, tuple(args)))
-
-    def lives(self, pid: Pid) -> bool:
-        """Whether it lived when the cluster had come to rest."""
-        return self.ended.get(pid, self.rest) >= self.rest
-
-    def disconnected(self, node: str, other: str, first: int, last: int) -> bool:
-        """Whether a node noticed in this time that it lost another one."""
-        return any(first <= index <= last for index in self._nodedowns[node, other])
-
-    def explains(self, watcher: Pid, target: Pid, since: int, now: int, reason: Term) -> bool:
-        """Whether a link or monitor made at `since` may have had this reason at `now`."""
-        if reason == NOCONNECTION and self.disconnected(watcher.node, target.node, since, now):
-            return True
-        ended = self.ended.get(target, self.rest)
-        return ended <= now and (reason == NOPROC or self.reasons.get(target) == reason)
-
-    def having(self, *verbs: str) -> Iterator[tuple[Pid, str, tuple[Any, ...]]]:
-        """Every note with one of these verbs: who, which, and its details."""
-        for pid, notes in self.notes.items():
-            yield from ((pid, note.verb, note.args) for note in notes if note.verb in verbs)
 
 
 Check: TypeAlias = Callable[[History], Iterator[str]]
@@ -120,6 +60,16 @@ def loss(history: History) -> Iterator[str]:
     for pid, _, (target, number) in history.having("send"):
         if history.lives(target) and (pid, target, number) not in got | history.lost:
             yield f"{target!r} lives and never got {number} of {pid!r}"
+    yield from _loss_by_alias(history)
+
+
+def _loss_by_alias(history: History) -> Iterator[str]:
+    makers = {alias: pid for pid, _, (alias,) in history.having("alias")}
+    ended = {alias for _, _, (alias, _) in history.having("unalias")}
+    arrived = {message for _, _, message in history.having("got_alias")} | history.lost_by_alias
+    for pid, _, (alias, token) in history.having("send_alias"):
+        if alias not in ended and history.lives(makers[alias]) and (alias, token) not in arrived:
+            yield f"{makers[alias]!r} lives and never got {token} of {pid!r} by its alias"
 
 
 def links(history: History) -> Iterator[str]:
@@ -128,6 +78,11 @@ def links(history: History) -> Iterator[str]:
     for pid, partner in {(pid, args[0]): None for pid, _, args in history.having("link")}:
         if (partner, pid) not in acting and pid != partner:
             yield from _one_link(history, pid, partner)
+    linked = {frozenset((pid, args[0])) for pid, _, args in history.having("link")}
+    sent = {(pid, *args) for pid, _, args in history.having("exit_2")}
+    for pid, _, (who, reason, *_) in history.having("exit_message"):
+        if frozenset((pid, who)) not in linked and (who, pid, reason) not in sent:
+            yield f"{pid!r} was told the end of {who!r}, and they were never linked"
 
 
 def _one_link(history: History, pid: Pid, partner: Pid) -> Iterator[str]:
@@ -218,21 +173,62 @@ def aliases(history: History) -> Iterator[str]:
         inactive: dict[Reference, list[Any]] = {}
         for _, verb, args in notes:
             if verb == "unalias":
-                inactive[args[0]] = args[1]
-            elif verb == "got_alias" and args[1] not in inactive.get(args[0], [args[1]]):
-                yield f"{pid!r} got {args[1]} by an alias it had deactivated"
+                inactive[args[0]] = list(args[1])
+            elif verb == "got_alias" and args[0] in inactive:
+                if args[1] in inactive[args[0]]:
+                    inactive[args[0]].remove(args[1])
+                else:
+                    yield f"{pid!r} got {args[1]} by an alias it had deactivated"
+        for alias, queued in inactive.items():
+            if queued and history.lives(pid):
+                yield f"{pid!r} had {queued} in its mailbox when it deactivated {alias!r}, and never got it"
+
+
+def suspension(history: History) -> Iterator[str]:
+    """G8: who sent to a node that does not read does nothing until it does, and goes on then."""
+    held: set[Pid] = set()
+    for event in history.log[: history.rest]:
+        if event.kind == "hold":
+            held.add(event.what[0])
+        elif event.kind == "let_go":
+            held.discard(event.what[0])
+        elif event.kind == "note" and event.what[0] in held:
+            yield f"it was to wait: {event}"
+    for pid in held:
+        if history.lives(pid):
+            yield f"{pid!r} was held up, and never let go"
+
+
+def connections(history: History) -> Iterator[str]:
+    """G9: all signals of a connection come between its nodeup and its nodedown, and the next is up after."""
+    up: dict[tuple[str, str], int] = {}
+    for event in history.log:
+        if event.kind == "boot":
+            up = {pair: number for pair, number in up.items() if pair[0] != event.node}
+        elif event.kind == "nodeup":
+            if (event.node, event.what[0]) in up:
+                yield f"a second nodeup without a nodedown: {event}"
+            up[event.node, event.what[0]] = event.what[1]
+        elif event.kind == "nodedown":
+            if up.pop((event.node, event.what[0]), None) != event.what[1]:
+                yield f"a nodedown without its nodeup: {event}"
+        elif event.kind == "deliver":
+            signal, number = event.what
+            if up.get((event.node, signal.sender.node)) != number:
+                yield f"not between its nodeup and its nodedown: {event}"
 
 
 def nodes(history: History) -> Iterator[str]:
-    """G9: nothing of a connection arrives after its nodedown."""
-    down: set[tuple[str, str]] = set()
-    for event in history.log:
-        if event.kind == "nodedown":
-            down.add((event.node, event.what[0]))
-        elif event.kind == "connect":
-            down -= {(event.node, event.what[0]), (event.what[0], event.node)}
-        elif event.kind == "deliver" and (event.node, event.what[0].sender.node) in down:
-            yield f"after its nodedown: {event}"
+    """G9, as processes see it: nodeup and nodedown take turns, and a node is heard of between them alone."""
+    for pid, notes in history.notes.items():
+        state: dict[str, str] = {}
+        for _, verb, args in notes:
+            if verb in ("nodeup", "nodedown"):
+                if state.get(args[0]) == verb:
+                    yield f"{pid!r} got {verb} of {args[0]} twice in a row"
+                state[args[0]] = verb
+            elif verb == "got" and state.get(args[0].node) == "nodedown":
+                yield f"{pid!r} heard {args[2]} of {args[0]!r} between nodedown and nodeup"
 
 
 def incarnations(history: History) -> Iterator[str]:
@@ -242,6 +238,10 @@ def incarnations(history: History) -> Iterator[str]:
     for pid, _, (_, target, _) in history.having("got"):
         if target not in (pid, None):
             yield f"{pid!r} got a message for {target!r}"
+    makers = {alias: pid for pid, _, (alias,) in history.having("alias")}
+    for pid, _, (alias, _) in history.having("got_alias"):
+        if makers[alias] != pid:
+            yield f"{pid!r} got a message for an alias of {makers[alias]!r}"
 
 
 def calls(history: History) -> Iterator[str]:
@@ -256,6 +256,18 @@ def calls(history: History) -> Iterator[str]:
             yield f"call {number} of {pid!r} ended {ends[pid, number]} times"
 
 
+def crashes(history: History) -> Iterator[str]:
+    """Nobody crashes but who is told to, and nobody gets what it cannot know."""
+    for event in history.log:
+        match event.kind, event.what:
+            case "report", (CrashReport(error=error),) if not isinstance(
+                error, ExitError | Stop | Broken | None
+            ):
+                yield f"{event.what[0].pid!r} crashed: {error!r}"
+            case "report", (UnexpectedMessage(message=message),):
+                yield f"{event.what[0].record!r} got {message!r}, which it does not understand"
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     order,
     order_across_kinds,
@@ -265,7 +277,10 @@ CHECKS: Final[tuple[Check, ...]] = (
     names,
     kill,
     aliases,
+    suspension,
+    connections,
     nodes,
     incarnations,
     calls,
+    crashes,
 )

@@ -26,7 +26,10 @@ class Station(Protocol):
     def signal_arrived(self, signal: Signal) -> None:
         """A signal came over a connection."""
 
-    def connection_lost(self, node: str) -> None:
+    def connected(self, node: str) -> None:
+        """There is a connection to a node."""
+
+    def connection_lost(self, node: str, was_up: bool) -> None:
         """The connection to a node is lost, or none could be made."""
 
 
@@ -46,10 +49,14 @@ class World(Protocol):
 class Connection:
     """One connection, from its set-up until both sides know that it is lost."""
 
-    __slots__ = ("arrival", "lost")
+    __slots__ = ("arrival", "congested", "lost", "made", "number")
 
-    def __init__(self, *, lost: bool = False) -> None:
-        self.lost = lost
+    def __init__(self, number: int, *, made: bool) -> None:
+        self.number = number
+        self.made = made
+        self.lost = not made
+        # Until when a node takes nothing off it.
+        self.congested: dict[str, float] = {}
         # When the latest signal arrives at a node: no later one may overtake it.
         self.arrival: dict[str, float] = {}
 
@@ -71,6 +78,7 @@ class Network:
         # What each node takes for its connection to another one: (node, other).
         self._views: dict[tuple[str, str], Connection] = {}
         self._cut: set[frozenset[str]] = set()
+        self._made = 0
 
     def add(self, station: Station) -> None:
         """Make a node reachable under its name."""
@@ -81,18 +89,30 @@ class Network:
         view = self._views.get((a, b))
         return view is not None and not view.lost and self._views.get((b, a)) is view
 
-    def send(self, source: str, signal: Signal) -> None:
-        """Take a signal of a node for another one."""
+    def send(self, source: str, signal: Signal) -> float:
+        """Take a signal of a node for another one; return until when who sends to that node has to wait."""
         target = destination(signal)
         connection = self._views.get((source, target)) or self._connect(source, target)
         world = self._world
         if connection.lost:
-            world.record(source, "lose", signal)
-            return
-        world.record(source, "send", signal)
-        arrival = max(connection.arrival.get(target, 0.0), world.now + world.chance.between(*self._latency))
+            world.record(source, "lose", signal, connection.number)
+            return 0.0
+        world.record(source, "send", signal, connection.number)
+        congested = connection.congested.get(target, 0.0)
+        departure = max(world.now, congested)
+        arrival = max(connection.arrival.get(target, 0.0), departure + world.chance.between(*self._latency))
         connection.arrival[target] = arrival
         world.at(arrival, lambda: self._arrive(connection, target, signal))
+        return congested
+
+    def congest(self, source: str, target: str, seconds: float) -> bool:
+        """Have a node read nothing of another one for a while; False if they are not connected."""
+        connection = self._views.get((source, target))
+        if connection is None or connection.lost:
+            return False
+        until = max(connection.congested.get(target, 0.0), self._world.now + seconds)
+        connection.congested[target] = until
+        return True
 
     def lose(self, a: str, b: str) -> bool:
         """Break the connection of two nodes; False if there was none."""
@@ -123,7 +143,8 @@ class Network:
     def _connect(self, source: str, target: str) -> Connection:
         station = self._stations.get(target)
         possible = station is not None and station.running and frozenset((source, target)) not in self._cut
-        connection = Connection(lost=not possible)
+        self._made += 1
+        connection = Connection(self._made, made=possible)
         self._views[source, target] = connection
         if not possible:
             self._notice_later(connection, source, target)
@@ -132,14 +153,17 @@ class Network:
         if earlier is not None:
             self._noticed(earlier, target, source)
         self._views[target, source] = connection
-        self._world.record(source, "connect", target)
+        self._world.record(source, "connect", target, connection.number)
+        for node, other in ((target, source), (source, target)):
+            self._world.record(node, "nodeup", other, connection.number)
+            self._stations[node].connected(other)
         return connection
 
     def _arrive(self, connection: Connection, target: str, signal: Signal) -> None:
         if connection.lost:
-            self._world.record(target, "lose", signal)
+            self._world.record(target, "lose", signal, connection.number)
             return
-        self._world.record(target, "deliver", signal)
+        self._world.record(target, "deliver", signal, connection.number)
         self._stations[target].signal_arrived(signal)
 
     def _notice_later(self, connection: Connection, node: str, other: str) -> None:
@@ -149,5 +173,7 @@ class Network:
     def _noticed(self, connection: Connection, node: str, other: str) -> None:
         if self._views.get((node, other)) is connection:
             del self._views[node, other]
-            self._world.record(node, "nodedown", other)
-            self._stations[node].connection_lost(other)
+            self._world.record(
+                node, "nodedown" if connection.made else "unreachable", other, connection.number
+            )
+            self._stations[node].connection_lost(other, connection.made)

@@ -15,7 +15,7 @@ from otp_behaviors._process import FunctionProcess, Process, Startable, own_name
 from otp_behaviors._process_table import EXITED, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOPROC, NORMAL
 from otp_behaviors._shell import ServerRef
-from otp_behaviors._signals import Down, Signal
+from otp_behaviors._signals import AliasSignal, Down, MessageSignal, Signal
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors.testing._chance import Chance
 from otp_behaviors.testing._driving import DrivenCoroutine, explain
@@ -23,6 +23,9 @@ from otp_behaviors.testing._events import Kind
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
+
+NODEUP: Final = Atom("nodeup")
+NODEDOWN: Final = Atom("nodedown")
 
 SHUFFLED: Final = 16
 """Processes at the head of the run queue of which any may come next; more would cost and show no more."""
@@ -144,6 +147,7 @@ class SimulatedNode:
         self.kernel = SimulatedKernel(self, self.creation, self._world)
         self._world.record(self.name, "boot", self.creation)
         self.running = True
+        self._audience: list[Pid] = []
         self._init = FunctionProcess(self.kernel, _idle, ())
         self.kernel.spawn(self._init)
         if self._boot is not None:
@@ -240,6 +244,10 @@ class SimulatedNode:
         """Tell whether a process of this node lives."""
         return pid in self.kernel.table.by_pid
 
+    def subscribe(self, pid: Pid) -> None:
+        """Send a process `{nodeup, Node}` and `{nodedown, Node}` from now on, as `Node.subscribe` does."""
+        self._audience.append(pid)
+
     @property
     def pid(self) -> Pid:
         """The first process of the node: it starts all others, and stands for who calls from outside."""
@@ -256,9 +264,32 @@ class SimulatedNode:
         """A signal came over a connection."""
         self.kernel.deliver(signal)
 
-    def connection_lost(self, node: str) -> None:
+    def connected(self, node: str) -> None:
+        """There is a connection to a node."""
+        self._tell(NODEUP, node)
+
+    def connection_lost(self, node: str, was_up: bool) -> None:
         """The connection to a node is lost, or none could be made."""
         self.kernel.node_down(node)
+        if was_up:
+            self._tell(NODEDOWN, node)
+
+    def _tell(self, news: Atom, node: str) -> None:
+        for pid in self._audience:
+            self.kernel.send(self._init.pid, pid, (news, Atom(node)))
+
+    def hold_up(self, signal: Signal) -> Pid | None:
+        """A node does not read: give who sent to it no turns. None if it is amid a callback, or has none."""
+        if not isinstance(signal, MessageSignal | AliasSignal) or not self.kernel.suspend(signal.sender):
+            return None
+        self._world.record(self.name, "hold", signal.sender)
+        return signal.sender
+
+    def let_go(self, kernel: Kernel, pid: Pid) -> None:
+        """The node reads again."""
+        if kernel is self.kernel:
+            self._world.record(self.name, "let_go", pid)
+        kernel.resume(pid)
 
     def take_outgoing(self) -> list[Signal]:
         """Return the signals for other nodes, and log the reports."""

@@ -13,10 +13,12 @@ The same program with the same seed gives the same log, byte for byte, on every 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from types import TracebackType
 from typing import Any, Final, Self
 
+from otp_behaviors._signals import Signal
 from otp_behaviors.testing._chance import Chance
 from otp_behaviors.testing._consistency import faults
 from otp_behaviors.testing._events import Event, Kind
@@ -107,6 +109,13 @@ class Simulation:
     def heal(self, a: SimulatedNode | str, b: SimulatedNode | str) -> None:
         """Let two nodes connect again after a `cut`."""
         self._network.heal(_name(a), _name(b))
+
+    def congest(self, a: SimulatedNode | str, b: SimulatedNode | str, seconds: float) -> bool:
+        """Have `b` read nothing from `a` for a while; False if they are not connected.
+
+        Servers of `a` that send to it get no turns until then, as with a busy port of the distribution.
+        """
+        return self._network.congest(_name(a), _name(b), seconds)
 
     def connected(self, a: SimulatedNode | str, b: SimulatedNode | str) -> bool:
         """Tell whether two nodes are connected, and both know it."""
@@ -205,7 +214,13 @@ class Simulation:
                 signals = node.take_outgoing()
                 if node.running:
                     for signal in signals:
-                        self._network.send(node.name, signal)
+                        self._send(node, signal)
+
+    def _send(self, node: SimulatedNode, signal: Signal) -> None:
+        congested = self._network.send(node.name, signal)
+        sender = node.hold_up(signal) if congested > self.now else None
+        if sender is not None:
+            self.at(congested, partial(node.let_go, node.kernel, sender))
 
     # The log
 

@@ -15,7 +15,7 @@ from etf_codec import Atom, Pid
 from otp_behaviors._children import Child
 from otp_behaviors._reasons import KILL, KILLED, NORMAL, SHUTDOWN
 from otp_behaviors._supervisor import Supervisor
-from otp_behaviors.testing._actor import EXIT_2, NAMES, WAYS, Echo, act
+from otp_behaviors.testing._actor import EXIT_2, NAMES, WAYS, Echo, Postman, act
 from otp_behaviors.testing._chance import Chance
 from otp_behaviors.testing._simulated_node import SimulatedNode
 from otp_behaviors.testing._simulation import Simulation
@@ -36,6 +36,7 @@ Draw = Callable[[Chance, Pid], tuple[Any, ...]]
 OPERATIONS: Final[dict[str, tuple[int, Draw]]] = {
     # verb of an actor: how often, and its arguments
     "send": (12, lambda chance, target: (target,)),
+    "forward": (10, lambda chance, target: (target,)),
     "send_name": (1, lambda chance, target: (chance.choice(NAMES), target.node)),
     "link": (6, lambda chance, target: (target,)),
     "unlink": (4, lambda chance, target: (target,)),
@@ -63,11 +64,6 @@ OPERATIONS: Final[dict[str, tuple[int, Draw]]] = {
 VERBS: Final = [verb for verb, (weight, _) in OPERATIONS.items() for _ in range(weight)]
 
 
-def boot(node: SimulatedNode) -> None:
-    """Start what every node has: a supervised echo server."""
-    node.begin(Supervisor(Child(Echo, name="echo"), intensity=1000, name="top"))
-
-
 class Workload:
     """What one seed does to a cluster of five nodes.
 
@@ -85,7 +81,12 @@ class Workload:
         self._pids: list[Pid] = []
         self._scanned = 0
         for name in NODES:
-            self.simulation.node(name, boot)
+            self.simulation.node(name, self._boot)
+
+    def _boot(self, node: SimulatedNode) -> None:
+        """Start what every node has: an echo server and a postman, supervised."""
+        children = Child(Echo, name="echo"), Child(Postman, self.simulation, name="postman")
+        node.begin(Supervisor(*children, intensity=1000, name="top"))
 
     def run(self) -> Simulation:
         """Do everything, come to rest and compare the tables; then end everything and find them empty.
@@ -165,9 +166,21 @@ class Workload:
         self.simulation.cut(a, b)
         self.simulation.after(self._chance.between(0.01, 0.5), partial(self.simulation.heal, a, b))
 
+    def congest(self) -> None:
+        """Fault: have a node read nothing of another one for a while."""
+        a, b = self._two_nodes()
+        self.simulation.congest(a, b, self._chance.between(0.01, 0.2))
+
     def restart(self) -> None:
         """Fault: restart a node."""
         self.simulation.nodes[self._chance.choice(NODES)].restart()
 
 
-FAULTS: Final = (Workload.disconnect, Workload.disconnect, Workload.cut, Workload.restart)
+FAULTS: Final = (
+    Workload.disconnect,
+    Workload.disconnect,
+    Workload.cut,
+    Workload.congest,
+    Workload.congest,
+    Workload.restart,
+)
