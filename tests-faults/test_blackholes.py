@@ -1,4 +1,4 @@
-"""B1, B2 with a network of their own: packets are lost on the way, so TCP itself hears nothing.
+"""B1, B2 with a network of their own: packets are lost on the way, and TCP itself hears nothing.
 
 The peer lives in a network namespace; frames to a neighbour whose address is wrong are lost, silently, in
 that direction alone. That needs Linux, `ip`, and the right to make a namespace.

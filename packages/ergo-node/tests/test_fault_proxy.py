@@ -134,7 +134,8 @@ async def test_dropped_bytes_never_come(way: Way) -> None:
         sender, receiver = ends.way(way)
         ends.proxy.drop(way)
         await sender.send(b"lost")
-        assert await is_silent(receiver)
+        while ends.proxy.swallowed(way) < 4:  # noqa: ASYNC110  # the proxy counts, and tells nobody
+            await anyio.sleep(0.001)
         ends.proxy.heal()
         await sender.send(b"found")
         assert await receive(receiver, 5) == b"found"

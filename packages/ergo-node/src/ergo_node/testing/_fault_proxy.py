@@ -85,6 +85,10 @@ class FaultProxy:
         """How many bytes have been delivered so far."""
         return sum(self._directions[one].carried for one in WAYS[way])
 
+    def swallowed(self, way: Way = "both") -> int:
+        """How many bytes were taken that are never delivered."""
+        return sum(self._directions[one].swallowed for one in WAYS[way])
+
     # Faults that last
 
     def stall(self, way: Way = "both") -> None:

@@ -56,11 +56,13 @@ class Direction:
         faults: what is wrong with it now.
         flips: bytes still to pass before the one that is corrupted, and the bits that change.
         carried: bytes that have been delivered.
+        swallowed: bytes that never will be.
     """
 
     faults: Faults = Faults()
     flips: list[tuple[int, int]] = field(default_factory=list)
     carried: int = 0
+    swallowed: int = 0
 
     def corrupted(self, data: bytes) -> bytes:
         """Change those bits of the data that are due."""
@@ -175,14 +177,20 @@ class Pipe:
             while self._faults.stalled:
                 await self._changed.wait()
             self._held -= len(piece)
-            if not (self.muted or self._faults.dropping):
-                try:
-                    await self._target.send(self._direction.corrupted(piece))
-                except LOST:
-                    self.muted = True  # the other pipe reads its end
-                else:
-                    self._direction.carried += len(piece)
+            if await self._sent(piece):
+                self._direction.carried += len(piece)
+            else:
+                self._direction.swallowed += len(piece)
         self.wake()
+
+    async def _sent(self, piece: bytes) -> bool:
+        if self.muted or self._faults.dropping:
+            return False
+        try:
+            await self._target.send(self._direction.corrupted(piece))
+        except LOST:
+            self.muted = True  # the other pipe reads its end
+        return not self.muted
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         start = 0
