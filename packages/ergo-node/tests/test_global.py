@@ -407,7 +407,7 @@ async def test_a_killed_name_server_comes_back_with_its_nodes(three: tuple[Node,
     await c.global_names.start(Shop, name="bank")
     killed = b.whereis("global_name_server")
     assert killed is not None
-    a.exit(killed, Atom("kill"))
+    b.exit(killed, Atom("kill"))  # another node cannot
     await until(lambda: b.whereis("global_name_server") not in (killed, None))
     await until(lambda: b.global_names.names() == [] and not b.nodes())
     await b.connect(a.name)
