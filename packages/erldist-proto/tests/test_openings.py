@@ -55,7 +55,7 @@ def test_openings_are_remembered_within_bounds() -> None:
 
 
 def left_to_packets(
-    data: bytes, offset: int, openings: object, **options: object
+    data: bytes, offset: int, *known: object, **options: object
 ) -> tuple[list[tuple[ControlMessage, Term]], int]:
     """Instead of `decode_packets`: every packet is read by itself."""
     return [], offset

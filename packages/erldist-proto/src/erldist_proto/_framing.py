@@ -93,6 +93,25 @@ class Framing:
         self._chunks.clear()
         self._data, self._offset = data, end
 
+    def feed_through(
+        self, data: bytes | bytearray | memoryview, read: Callable[[bytes, int, int], tuple[list[T], int]]
+    ) -> tuple[list[T], bool]:
+        """Add what was read and `read_ahead`, in one: most reads are whole packets that leave nothing behind.
+
+        Returns:
+            What `read` made of packets, and whether `packets` has to be asked for more.
+        """
+        if type(data) is not bytes or self._chunks or self._large or self._offset < len(self._data):
+            self.feed(data)
+            if self._chunks:
+                return [], False
+            if self._large:
+                return [], True
+            data = self._data
+        found, self._offset = read(data, 0, self.max_packet_bytes)
+        self._data = data
+        return found, self._offset < len(data)
+
     def read_ahead(self, read: Callable[[bytes, int, int], tuple[list[T], int]]) -> list[T]:
         """Have packets read where they stand.
 

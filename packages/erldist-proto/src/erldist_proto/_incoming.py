@@ -2,7 +2,7 @@
 
 import struct
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from etf_codec import Atom, EtfError, Term, decode_bare, decode_packets
 
@@ -68,12 +68,46 @@ class Incoming:
                 f"fragmented message unfinished after {self._limits.max_fragment_age:g} seconds"
             )
 
-    def repeated(self, framing: Framing) -> list[Received]:
-        """The next messages, as far as their packets open as others did and their payloads can be decoded."""
-        if not self._openings.by_size:
-            return []
-        found = framing.read_ahead(self._decode_packets)
-        return [Received(message, payload) for message, payload in found]
+    def read(self, data: bytes, offset: int, max_packet_bytes: int) -> tuple[list[Received], int]:
+        """The messages of the next packets, as far as these begin as others did.
+
+        Returns:
+            The messages, and where the packet begins that `receive` is to read, or to say what is wrong with.
+        """
+        received: list[Received] = []
+        found, end = decode_packets(
+            data,
+            offset,
+            self._openings.by_size,
+            self._atoms.known,
+            max_packet_bytes=max_packet_bytes,
+            **self._options,
+        )
+        message: ControlMessage | None
+        for message, payload in found:
+            if message is None:
+                message = self._opened(data, payload)
+                if message is None:
+                    return received, payload[0]
+                payload = payload[3] if message.has_payload else None
+            received.append(Received(message, payload))
+        return received, end
+
+    def _opened(self, data: bytes, read: tuple[Any, ...]) -> ControlMessage | None:
+        """The message of a packet of which only the header was known; none if something is wrong."""
+        try:
+            message = parse(read[2])
+            if message.owned:
+                self._check_owner(message)
+        except RemoteProtocolError:
+            return None
+        if len(read) != (4 if message.has_payload else 3):
+            return None
+        if type(message) in REPEATING:
+            opening = data[read[0] + 4 : read[1]]
+            refs, _ = self._atoms.read(opening, len(MESSAGE_START))
+            self._openings.remember(opening, message, refs)
+        return message
 
     def continued(self, framing: Framing) -> Received | None:
         """The message that the next fragments complete, after one that did not.
@@ -136,15 +170,6 @@ class Incoming:
     def _corrupted(self, undecodable: EtfError) -> RemoteProtocolError:
         return RemoteProtocolError(f"corrupted external term from {self._peer}: {undecodable}")
 
-    def _decode_packets(
-        self, data: bytes, offset: int, max_packet_bytes: int
-    ) -> tuple[list[tuple[ControlMessage, Term]], int]:
-        found: list[tuple[ControlMessage, Term]]
-        found, end = decode_packets(
-            data, offset, self._openings.by_size, max_packet_bytes=max_packet_bytes, **self._options
-        )
-        return found, end
-
     def _of_form(self, packet: Buffer) -> Received | None:
         if packet[0] != VERSION_MAGIC or len(packet) < 2:
             raise RemoteProtocolError(
@@ -184,11 +209,14 @@ class Incoming:
         term, offset = self._decode(packet, offset, atom_refs=refs)
         message = parse(term)
         if message.owned:
-            owner = getattr(message, message.owned)
-            if type(owner) is not Atom and owner.node != self._peer:
-                kind = type(message).__name__
-                raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
+            self._check_owner(message)
         return message, offset
+
+    def _check_owner(self, message: ControlMessage) -> None:
+        owner = getattr(message, message.owned)
+        if type(owner) is not Atom and owner.node != self._peer:
+            kind = type(message).__name__
+            raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
 
     def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Received:
         payload: Term = None

@@ -11,6 +11,7 @@ Term: TypeAlias = Any
 the classes of this package. A type checker cannot say this: `list` and `dict` are invariant, and the
 definition is recursive. Use `from_term` where you want typed values."""
 
+_new = object.__new__
 _set = object.__setattr__
 
 
@@ -50,8 +51,14 @@ class BitString(Sealed):
         return 8 * (len(self.data) - 1) + self.bits
 
 
+class _ImproperListFields:
+    __slots__ = ("items", "tail")
+    items: tuple[Term, ...]
+    tail: Term
+
+
 @final
-class ImproperList(Sealed):
+class ImproperList(_ImproperListFields, Sealed):
     """A list whose tail is not a list, `[a, b | c]`.
 
     Args:
@@ -62,18 +69,20 @@ class ImproperList(Sealed):
         ValueError: There are no items, or the tail is a list, which makes the whole a proper list.
     """
 
-    __slots__ = ("items", "tail")
+    __slots__ = ()
     __match_args__ = ("items", "tail")
-    items: tuple[Term, ...]
-    tail: Term
 
-    def __init__(self, items: Iterable[Term], tail: Term) -> None:
-        _set(self, "items", tuple(items))
-        _set(self, "tail", tail)
-        if not self.items:
+    def __new__(cls, items: Iterable[Term], tail: Term) -> "ImproperList":
+        # Made as identifiers are: the tag of each request and reply is one of these.
+        self = _new(_ImproperListFields)
+        self.items = items = tuple(items)
+        self.tail = tail
+        if not items:
             raise ValueError("an ImproperList has at least one item: without any it is just its tail")
         if isinstance(tail, (list, ImproperList)):
             raise ValueError("the tail of an ImproperList is not a list: use one list of all the items")
+        self.__class__ = ImproperList
+        return self  # type: ignore[return-value]  # the line above made it one
 
     def __len__(self) -> int:
         return len(self.items)
