@@ -353,7 +353,8 @@ class Connection:
                     received = incoming.continued(framing)
                 if received is not None:
                     report(received)
-                    self._events += framing.read_ahead(incoming.read)
+                    following = framing.read_ahead(incoming.read)
+                    self._events += following
             else:
                 report(TICKED)
 

@@ -34,7 +34,7 @@ class IncomingAtoms:
     def __init__(self) -> None:
         self._slots: list[Atom | None] = [None] * SLOTS
         self.known: dict[bytes, Refs] = {}
-        """Headers without new entries, from their number of atoms on, as long as the cache does not change."""
+        """Headers without new entries, from their number of atoms on: they are good while the cache is."""
         self.changes = 0
         """How many headers had new entries."""
 
@@ -138,7 +138,7 @@ class OutgoingAtoms:
         self._atoms: list[Atom | None] = [None] * SLOTS
         self._next = 0
         self.known: dict[Refs, bytes] = {}
-        """Headers without new entries, by the atoms they list: what a message needs that may go out at once."""
+        """Headers without new entries, by their atoms; a message that needs one can go out at once."""
 
     def header(self, refs: Refs) -> bytes:
         """The header (from its number of atoms on) for a message with these atoms; it must then be sent.

@@ -207,9 +207,9 @@ def decode_packets(
     """Read packets that begin as others did before, in one call for a whole read.
 
     A packet is a length of 32 bits, and an opening with a term behind it; or 131, 68, a header, a tuple and
-    maybe one more term, all terms in the form that `decode_bare` reads. It ends the run when it is incomplete,
-    too long, or begins in another way, and when its terms are not to be decoded or do not end with it: that
-    packet is for the caller to read, who has the rules and the errors for it.
+    maybe one more term: all terms in the form that `decode_bare` reads. It ends the run when it is not all
+    there, too long, or begins in another way, and when its terms are not to be decoded or do not end with it:
+    that packet is for the caller to read, who has the rules and the errors for it.
 
     Args:
         data: What was read.

@@ -1,8 +1,8 @@
 """Terms to bytes: the version byte, compression, and the options."""
 
 import zlib
-from struct import Struct
 from collections.abc import Iterable, Mapping
+from struct import Struct
 from typing import Any, Final, TypeAlias
 
 from . import _tags as tags

@@ -1,7 +1,7 @@
 """The other terms that Python has no type for: bit strings, improper lists, functions, records."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from ._atom import Atom
 from ._identifiers import Pid, Sealed
@@ -11,7 +11,6 @@ Term: TypeAlias = Any
 the classes of this package. A type checker cannot say this: `list` and `dict` are invariant, and the
 definition is recursive. Use `from_term` where you want typed values."""
 
-_new = object.__new__
 _set = object.__setattr__
 
 
@@ -74,12 +73,12 @@ class ImproperList(_ImproperListFields, Sealed):
 
     def __new__(cls, items: Iterable[Term], tail: Term) -> "ImproperList":
         # Made as identifiers are: the tag of each request and reply is one of these.
-        self = _new(_ImproperListFields)
+        self = _ImproperListFields()
         self.items = items = tuple(items)
         self.tail = tail
         if not items:
             raise ValueError("an ImproperList has at least one item: without any it is just its tail")
-        if isinstance(tail, (list, ImproperList)):
+        if isinstance(tail, _LISTS):
             raise ValueError("the tail of an ImproperList is not a list: use one list of all the items")
         self.__class__ = ImproperList
         return self  # type: ignore[return-value]  # the line above made it one
@@ -89,6 +88,9 @@ class ImproperList(_ImproperListFields, Sealed):
 
     def __iter__(self) -> Iterator[Term]:
         return iter(self.items)
+
+
+_LISTS: Final = (list, ImproperList)
 
 
 @final
