@@ -84,7 +84,8 @@ class Framing:
     def _complete_large(self, data: bytes) -> None:
         """Give out a large packet in the pieces it came in; what follows it stays in `data`, uncopied."""
         end = len(data) - (self._held - self._wanted)
-        pieces = [*(memoryview(chunk) for chunk in self._chunks[:-1]), memoryview(data)[:end]]
+        pieces = [memoryview(chunk) for chunk in self._chunks]
+        pieces[-1] = pieces[-1][:end]
         pieces[0] = pieces[0][self.length_bytes :]
         if len(pieces) * COPY_BELOW_BYTES > self._wanted:
             # Crumbs cost more to keep than to join.

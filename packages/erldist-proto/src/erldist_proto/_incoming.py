@@ -150,16 +150,15 @@ class Incoming:
         try:
             if type(packet) is bytes and self._has_header and packet.startswith(MESSAGE_START):
                 return self._message(packet)  # nearly all that is not large
-            if type(packet) is memoryview and self._has_header:
-                # Only large packets are views, and most of them are the middle of a message.
-                magic, form, sequence_id, fragment_id = FRAGMENT_START.unpack_from(packet)
-                if form == NEXT_FRAGMENT and magic == VERSION_MAGIC:
-                    part = packet[FRAGMENT_START.size :]
-                    complete = self.fragments.proceed(sequence_id, fragment_id, part)
-                    return None if complete is None else self._completed(complete)
-            elif isinstance(packet, list):
-                if self._has_header and _is_next_fragment(packet[0]):
-                    return self._next_fragment(*packet)
+            if type(packet) is not bytes:
+                # Only large packets are views, or several, and most of them are the middle of a message.
+                first, *pieces = packet if isinstance(packet, list) else (packet,)
+                if self._has_header and len(first) >= FRAGMENT_START.size:
+                    magic, form, sequence_id, fragment_id = FRAGMENT_START.unpack_from(first)
+                    if form == NEXT_FRAGMENT and magic == VERSION_MAGIC:
+                        part = first[FRAGMENT_START.size :]
+                        complete = self.fragments.proceed(sequence_id, fragment_id, part, *pieces)
+                        return None if complete is None else self._completed(complete)
                 packet = whole(packet)
             if not self._has_header:
                 return self._pass_through(packet)
@@ -238,10 +237,9 @@ class Incoming:
         complete = self.fragments.open(sequence_id, sequence, packet[offset:])
         return None if complete is None else self._completed(complete)
 
-    def _next_fragment(self, packet: Buffer, *pieces: Buffer) -> Received | None:
+    def _next_fragment(self, packet: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
-        part = packet[FRAGMENT_START.size :]
-        complete = self.fragments.proceed(sequence_id, fragment_id, part, *pieces)
+        complete = self.fragments.proceed(sequence_id, fragment_id, packet[FRAGMENT_START.size :])
         return None if complete is None else self._completed(complete)
 
     def _completed(self, sequence: Sequence) -> Received:
@@ -264,11 +262,6 @@ def _after_magic(packet: Buffer, offset: int) -> int:
     if offset >= len(packet) or packet[offset] != VERSION_MAGIC:
         raise RemoteProtocolError("a term that is passed through does not begin with 131")
     return offset + 1
-
-
-def _is_next_fragment(piece: Buffer) -> bool:
-    """The first piece of a packet is one of a continuation, and has all that is not payload."""
-    return len(piece) >= FRAGMENT_START.size and piece[0] == VERSION_MAGIC and piece[1] == NEXT_FRAGMENT
 
 
 def _fragment_ids(packet: Buffer) -> tuple[int, int]:
