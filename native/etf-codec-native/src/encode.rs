@@ -19,12 +19,12 @@ const FEW_ATOMS: usize = 16;
 
 /// The options of a call as they were given; `None` is an option left out.
 #[derive(Clone, Copy)]
-struct Options<'a, 'py> {
-    compressed: Option<&'a Any<'py>>,
-    deterministic: Option<&'a Any<'py>>,
-    none: Option<&'a Any<'py>>,
-    legacy_identifiers: Option<&'a Any<'py>>,
-    limits: Option<&'a Any<'py>>,
+pub struct Options<'a, 'py> {
+    pub compressed: Option<&'a Any<'py>>,
+    pub deterministic: Option<&'a Any<'py>>,
+    pub none: Option<&'a Any<'py>>,
+    pub legacy_identifiers: Option<&'a Any<'py>>,
+    pub limits: Option<&'a Any<'py>>,
 }
 
 impl<'py> Options<'_, 'py> {
@@ -48,7 +48,7 @@ impl<'py> Options<'_, 'py> {
     }
 
     /// The same options for the Python codec.
-    fn keywords(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    pub fn keywords(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let keywords = PyDict::new(py);
         let given = [
             ("compressed", self.compressed),
@@ -187,7 +187,7 @@ pub fn encode_bare<'a, 'py>(
 }
 
 /// An iterator gives its terms once only, and Python may want them after native code.
-fn in_tuple<'py>(terms: &Any<'py>) -> PyResult<Bound<'py, PyTuple>> {
+pub fn in_tuple<'py>(terms: &Any<'py>) -> PyResult<Bound<'py, PyTuple>> {
     match terms.cast_exact::<PyTuple>() {
         Ok(terms) => Ok(terms.clone()),
         Err(_) => PyTuple::new(terms.py(), terms.try_iter()?.collect::<PyResult<Vec<_>>>()?),
@@ -208,16 +208,29 @@ pub fn encode_referring<'a, 'py>(
     let shared = Shared::get(py)?;
     let options = Options { compressed: None, deterministic: None, none, legacy_identifiers, limits };
     let terms = in_tuple(terms)?;
-    let write = |writer: &mut Writer<'_, 'py>| {
-        writer.referred = Some(Vec::with_capacity(FEW_ATOMS));
-        terms.iter().try_for_each(|term| writer.write(&term))
-    };
-    let finish = |writer: &Writer<'_, 'py>| {
-        let atoms = PyTuple::new(py, writer.referred.as_deref().unwrap_or_default())?;
-        Ok((atoms, writer.out.parts(py)?).into_pyobject(py)?.into_any())
-    };
-    or_python(written(shared, &options, None, py, write, finish), || {
+    let finish =
+        |writer: &Writer<'_, 'py>, atoms| Ok((atoms, writer.out.parts(py)?).into_pyobject(py)?.into_any());
+    or_python(referring(shared, &options, &terms, finish), || {
         let keywords = options.keywords(py)?;
         shared.encoder.bind(py).call_method("encode_referring", (&terms,), Some(&keywords))
+    })
+}
+
+/// Terms with a reference for each atom, and the atoms, as `finish` makes them a result.
+#[inline(always)]
+pub fn referring<'py>(
+    shared: &'static Shared,
+    options: &Options<'_, 'py>,
+    terms: &Bound<'py, PyTuple>,
+    finish: impl FnOnce(&Writer<'_, 'py>, Bound<'py, PyTuple>) -> PyResult<Any<'py>>,
+) -> Outcome<Any<'py>> {
+    let py = terms.py();
+    let write = |writer: &mut Writer<'_, 'py>| {
+        writer.referred = Some(Vec::with_capacity(FEW_ATOMS));
+        terms.iter_borrowed().try_for_each(|term| writer.write(&term))
+    };
+    written(shared, options, None, py, write, |writer| {
+        let atoms = PyTuple::new(py, writer.referred.as_deref().unwrap_or_default())?;
+        finish(writer, atoms)
     })
 }

@@ -22,7 +22,7 @@ mod tags;
 mod writer;
 
 /// `etf_codec._backend.SEAM_VERSION`, whose classes and tables this was written for.
-const SEAM_VERSION: u32 = 3;
+const SEAM_VERSION: u32 = 4;
 
 #[pymodule]
 fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -37,6 +37,7 @@ fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(encode::encode_parts, module)?,
         wrap_pyfunction!(encode::encode_bare, module)?,
         wrap_pyfunction!(encode::encode_referring, module)?,
+        wrap_pyfunction!(packets::encode_packet, module)?,
     ] {
         // Where users import them from, which is what tracebacks and pickles should name.
         function.setattr("__module__", "etf_codec")?;

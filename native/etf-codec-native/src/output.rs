@@ -32,6 +32,11 @@ impl<'py> Output<'py> {
         self.bytes.len() + self.large_bytes
     }
 
+    /// Whether all of it is in `bytes`.
+    pub fn is_plain(&self) -> bool {
+        self.large.is_empty()
+    }
+
     #[inline]
     pub fn byte(&mut self, byte: u8) {
         self.bytes.push(byte);

@@ -217,6 +217,12 @@ impl<'a, 'py> Reader<'a, 'py> {
                 return Ok(map.into_any());
             }
         }
+        if let Kind::Tail = frame.kind {
+            if let Some(made) = self.improper(&self.values[frame.base..])? {
+                self.values.truncate(frame.base);
+                return Ok(made);
+            }
+        }
         let elements = self.values.drain(frame.base..);
         if let Kind::Tuple = frame.kind {
             return Ok(PyTuple::new(self.py, elements)?.into_any());
@@ -228,6 +234,21 @@ impl<'a, 'py> Reader<'a, 'py> {
             Kind::Opaque(tag) => self.opaque(tag, items, frame.start),
             _ => Ok(items.into_any()),
         }
+    }
+
+    /// An improper list, made as the constructor does; none if its tail makes it something else.
+    fn improper(&self, elements: &[Bound<'py, PyAny>]) -> Outcome<Option<Bound<'py, PyAny>>> {
+        let Some((tail, items)) = elements.split_last() else { return Ok(None) };
+        let shared = self.shared;
+        let joins = tail.is_exact_instance_of::<PyList>() || tail.get_type().is(&shared.improper_list);
+        if items.is_empty() || joins {
+            return Ok(None);
+        }
+        let list = shared.improper_list_fields.bind(self.py).call0()?;
+        list.setattr(intern!(self.py, "items"), PyTuple::new(self.py, items)?)?;
+        list.setattr(intern!(self.py, "tail"), tail)?;
+        list.setattr(intern!(self.py, "__class__"), &shared.improper_list)?;
+        Ok(Some(list))
     }
 
     /// A dict; none if some key cannot be hashed, two are equal in Python, or hashes must be looked at.

@@ -15,6 +15,7 @@ pub struct Shared {
     pub frozen_list: Py<PyType>,
     pub frozen_map: Py<PyType>,
     pub improper_list: Py<PyType>,
+    pub improper_list_fields: Py<PyType>,
     pub fun: Py<PyType>,
 
     pub true_atom: Py<PyAny>,
@@ -67,6 +68,7 @@ impl Shared {
             frozen_list: class("_frozen", "FrozenList")?,
             frozen_map: class("_frozen", "FrozenMap")?,
             improper_list: class("_terms", "ImproperList")?,
+            improper_list_fields: class("_terms", "_ImproperListFields")?,
             fun: class("_terms", "Fun")?,
             true_atom: from("_reader", "TRUE")?,
             false_atom: from("_reader", "FALSE")?,

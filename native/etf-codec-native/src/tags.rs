@@ -4,6 +4,8 @@
 
 pub const VERSION: u8 = 131;
 pub const COMPRESSED: u8 = 80;
+/// What follows the version in a packet with a distribution header.
+pub const DIST_HEADER: u8 = 68;
 
 pub const RECORD_EXT: u8 = 67;
 pub const NEW_FLOAT_EXT: u8 = 70;

@@ -30,6 +30,8 @@ OPENINGS: dict[int, dict[bytes, tuple[str, Any]]] = {
     3: {b"abc": ("first", REFS), b"xyz": ("second", ())},
     1: {b"q": ("third", [Atom("ok")])},
 }
+HEADERS = {b"\4\0\0\0\1\2\3\4": REFS, b"\1\0\1": [Atom("ok")]}
+LONG_HEADER, SHORT_HEADER = (b"\x83D" + header for header in HEADERS)
 TIGHT = Limits(max_depth=3, max_bytes=60, max_elements=9, max_bigint_bytes=6, max_tuple_arity=300)
 
 DECODE_OPTIONS: list[dict[str, Any]] = [
@@ -94,6 +96,17 @@ def assert_same_referring(term: Term, **options: Any) -> None:
             expected = outcome(lambda given=given: referring(_encoder, given, options))
             assert outcome(lambda given=given: referring(native, given, options)) == expected
 
+            for size in (20, 1000):
+                expected = outcome(lambda given=given, size=size: packed(_encoder, given, size, options))
+                found = outcome(lambda given=given, size=size: packed(native, given, size, options))
+                assert found == expected
+
+
+def packed(codec: Any, terms: tuple[Term, ...], size: int, options: dict[str, Any]) -> Any:
+    headers = {tuple(refs): header for header, refs in HEADERS.items()} | {(): b"\0"}
+    packet = codec.encode_packet(terms, headers, max_bytes=size, **options)
+    return packet if isinstance(packet, bytes) else (list(packet[0]), b"".join(packet[1]))
+
 
 def referring(codec: Any, terms: tuple[Term, ...], options: dict[str, Any]) -> tuple[Any, bytes]:
     atoms, parts = codec.encode_referring(terms, **options)
@@ -103,10 +116,11 @@ def referring(codec: Any, terms: tuple[Term, ...], options: dict[str, Any]) -> t
 def assert_same_run(data: bytes, **options: Any) -> None:
     """The native codec may leave a rare term to its caller; what it reads of a run is the same."""
     options["max_packet_bytes"] = options.pop("longest", 1000)
-    expected, end = _decoder.decode_packets(data, 2, OPENINGS, **options)
-    found, reached = native.decode_packets(data, 2, OPENINGS, **options)
-    assert shown(found) == shown(expected[: len(found)])
-    assert reached == end or len(found) < len(expected)
+    for headers in ({}, {"headers": HEADERS}):
+        expected, end = _decoder.decode_packets(data, 2, OPENINGS, **options, **headers)
+        found, reached = native.decode_packets(data, 2, OPENINGS, **options, **headers)
+        assert shown(found) == shown(expected[: len(found)])
+        assert reached == end or len(found) < len(expected)
 
 
 def joined(parts: list[bytes | memoryview]) -> bytes:
@@ -266,6 +280,8 @@ def test_an_interruption_is_no_answer() -> None:
         native.encode_bare((Atom("a"),), Interrupted())
 
 
+BEGINNINGS = [b"abc", b"xyz", b"q", b"ab", b"zzz"]
+BEGINNINGS += [LONG_HEADER, SHORT_HEADER, SHORT_HEADER + b"h\1R\0", SHORT_HEADER + b"h\1R\1", b"\x83D"]
 PACKET_BODIES = st.one_of(
     terms().map(lambda term: b"".join(_encoder.encode_bare((term,), None))),
     st.sampled_from([b"R\0", b"R\3", b"h\2R\0a\1", b"P", b"", b"a\1a\1"]),
@@ -273,7 +289,7 @@ PACKET_BODIES = st.one_of(
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([b"abc", b"xyz", b"q", b"ab", b"zzz"]), PACKET_BODIES), max_size=8),
+    st.lists(st.tuples(st.sampled_from(BEGINNINGS), PACKET_BODIES), max_size=8),
     st.lists(st.tuples(st.integers(0, 200), st.integers(1, 255)), max_size=2),
     st.sampled_from([{}, {"none": Atom("ok")}, {"limits": TIGHT}, {"longest": 30}]),
     st.binary(max_size=9),
@@ -289,6 +305,19 @@ def test_runs_of_packets_are_alike(
         if place < len(data):
             data[place] ^= mask
     assert_same_run(bytes(data), **options)
+
+
+@pytest.mark.parametrize("tail", [b"a\7", b"j", b"l\0\0\0\1a\2j", b"l\0\0\0\1a\2a\3", b"k\0\1a", b"R\0"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_lists_with_a_tail_are_alike(count: int, tail: bytes) -> None:
+    data = b"\x83l" + count.to_bytes(4) + b"a\1" * count + tail
+    assert_same_decode(data)
+    if (count, tail) == (3, b"a\7"):
+        made = native.decode(data)
+        assert made == ImproperList([1, 1, 1], 7)
+        assert hash(made) == hash(ImproperList([1, 1, 1], 7))
+        with pytest.raises(AttributeError, match="immutable"):
+            made.tail = 1
 
 
 def test_a_run_goes_on_while_its_openings_are_known() -> None:

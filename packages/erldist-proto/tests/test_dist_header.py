@@ -82,8 +82,8 @@ def test_memories_are_bounded() -> None:
         for second in names:
             if first != second:
                 assert read(into, out.header((first, second)), 0)[0] == (first, second)
-    assert len(out._memo) <= MEMO_SIZE
-    assert len(into._memo) <= MEMO_SIZE
+    assert len(out.known) <= MEMO_SIZE
+    assert len(into.known) <= MEMO_SIZE
 
 
 def test_long_atoms_use_two_bytes_of_length() -> None:

@@ -2,19 +2,38 @@ from typing import Any
 
 import pytest
 from erldist_proto import (
+    AliasSend,
+    AltactSigSend,
+    Connection,
     ConnectionLimits,
     ControlMessage,
+    DemonitorP,
     Event,
     Link,
+    MonitorP,
+    PayloadMonitorPExit,
     Received,
     RegSend,
     Send,
     SendSender,
+    SpawnReply,
+    SpawnRequest,
     _incoming,
+    _outgoing,
 )
 from erldist_proto._openings import OPENING_BYTES, OPENINGS_SIZE, SIZES, Openings
 from erldist_proto.testing import connected_pair
-from etf_codec import Atom, Limits, Pid, Reference, Term, decode_packets
+from etf_codec import (
+    Atom,
+    ImproperList,
+    Limits,
+    Pid,
+    Reference,
+    Term,
+    decode_packets,
+    encode_bare,
+    encode_referring,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +74,7 @@ def test_openings_are_remembered_within_bounds() -> None:
 
 
 def left_to_packets(
-    data: bytes, offset: int, openings: object, **options: object
+    data: bytes, offset: int, *known: object, **options: object
 ) -> tuple[list[tuple[ControlMessage, Term]], int]:
     """Instead of `decode_packets`: every packet is read by itself."""
     return [], offset
@@ -71,6 +90,31 @@ def events(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Even
     return bob.events()
 
 
+def sent(connection: Connection) -> bytes:
+    """All there is to send."""
+    data = b""
+    while buffers := connection.data_to_send():
+        data += b"".join(buffers)
+    return data
+
+
+def exchange(number: int) -> list[tuple[ControlMessage, Term]]:
+    """Messages that name a reference each, so none opens as another did."""
+    ref = Reference("alice@host", 1, (number, 2, 3))
+    theirs = Reference("bob@host", 2, (number, 5, 6))
+    tag = ImproperList([Atom("alias")], theirs)
+    mfa = Atom("m"), Atom("f"), 1
+    return [
+        (MonitorP(PID, BOB, ref), None),
+        (AliasSend(PID, theirs), (tag, Atom("ok"))),
+        (SpawnRequest(ref, PID, PID, mfa, []), [number]),
+        (SpawnReply(theirs, BOB, 0, PID), None),
+        (DemonitorP(PID, BOB, ref), None),
+        (AltactSigSend(4, PID, theirs), Atom("ok")),
+        (PayloadMonitorPExit(PID, BOB, theirs), Atom("noproc")),
+    ]
+
+
 def conversation() -> bytes:
     """Messages that repeat their openings, with others between them and atoms that change the cache."""
     alice, _ = connected_pair()
@@ -81,10 +125,9 @@ def conversation() -> bytes:
             alice.send(Link(PID, BOB))
             alice.send(SendSender(PID, BOB), Atom(f"new{number}"))
             alice.send(SendSender(BOB, BOB), bytes(70_000))
-    data = b""
-    while buffers := alice.data_to_send():
-        data += b"".join(buffers)
-    return data + bytes(4)
+        for message, payload in exchange(number):
+            alice.send(message, payload)
+    return sent(alice) + bytes(4)
 
 
 CONVERSATION = conversation()
@@ -131,3 +174,96 @@ def test_repeated_messages_are_read_in_runs() -> None:
         bob.receive_data(b"".join(alice.data_to_send()))
     assert sum(runs) == 48  # the first has the atoms' texts, and the second is the first of its kind
     assert bob.events()[-1] == Received(RegSend(PID, Atom("echo")), (Atom("ok"), 49))
+
+
+def test_messages_that_name_a_reference_are_read_in_runs() -> None:
+    alice, bob = connected_pair()
+    for _ in range(2):  # with the atoms' texts, and then for the first time without
+        for message, payload in exchange(0):
+            alice.send(message, payload)
+        bob.receive_data(sent(alice))
+    bob.events()
+    asked = [message for number in range(1, 9) for message in exchange(number)]
+    for message, payload in asked:
+        alice.send(message, payload)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_incoming.Incoming, "receive", None)
+        bob.receive_data(sent(alice))
+    assert bob.events() == [Received(message, payload) for message, payload in asked]
+
+
+CAROL = Pid("carol@host", 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason"),
+    [
+        (((1, CAROL, BOB),), "carol@host"),
+        (((19, CAROL, BOB, REF),), "carol@host"),
+        (((99, PID),), "unknown operation 99"),
+        (((33, PID),), "a tuple of 2 elements"),
+        (((33, PID, PID), 1), "alias is of type Pid"),
+        (((35, 0, PID, BOB),), "id must be"),
+        (((33, PID, REF),), "corrupted external term"),
+        (((1, PID, BOB), 1), "2 bytes too many after Link"),
+        (((33, PID, REF), 1, 1), "2 bytes too many after AliasSend"),
+        ((33,), "no tuple"),
+        (((33, PID, REF), Atom("unheard")), ""),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 3])
+def test_what_is_wrong_behind_a_known_header_is_said_as_ever(
+    terms: tuple[Term, ...], reason: str, before: int
+) -> None:
+    body = b"".join(encode_bare(terms, None))
+    good = b"".join(encode_bare(((33, PID, REF), 7), None))
+    # The header lists an atom that is not needed; the first packet fills its slot, the second makes it known.
+    opened = [b"\x83D\1\x08\0\2ok" + good, *[b"\x83D\1\0\0" + good] * (1 + before)]
+    last = b"\x83D\1\0\0" + body
+    data = b"".join(len(packet).to_bytes(4) + packet for packet in [*opened, last, *opened])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_incoming, "decode_packets", left_to_packets)
+        expected = events(data, [], ConnectionLimits())
+    found = events(data, [], ConnectionLimits())
+    assert repr(found) == repr(expected)
+    assert reason in repr(found[-1])
+    assert len(found) == len(opened) + 1 + (0 if reason else len(opened))
+
+
+def no_packets(terms: tuple[Term, ...], headers: object, **options: Any) -> object:
+    """Instead of `encode_packet`: every message is put together from its parts."""
+    del options["max_bytes"]
+    return encode_referring(terms, **options)
+
+
+MESSAGES = st.lists(
+    st.one_of(
+        st.integers(0, 3).flatmap(lambda number: st.sampled_from(exchange(number))),
+        st.tuples(
+            st.sampled_from([SendSender(PID, BOB), RegSend(PID, Atom("echo"))]),
+            st.sampled_from(
+                [1, Atom("a"), [Atom("b"), Atom("a")], bytes(20_000), bytes(70_000), "x" * 70_000]
+            ),
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(MESSAGES, st.lists(st.integers(0, 12), max_size=3))
+def test_a_packet_at_once_is_what_its_parts_would_be(
+    messages: list[tuple[ControlMessage, Term]], asks: list[int]
+) -> None:
+    def written() -> bytes:
+        alice, _ = connected_pair()
+        data = b""
+        for index, (message, payload) in enumerate(messages):
+            alice.send(message, payload)
+            if index in asks:
+                data += b"".join(alice.data_to_send())
+        return data + sent(alice)
+
+    at_once = written()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_outgoing, "encode_packet", no_packets)
+        assert written() == at_once

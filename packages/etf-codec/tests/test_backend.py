@@ -20,14 +20,14 @@ def run(code: str, *paths: Path, **environment: str) -> subprocess.CompletedProc
 
 NATIVE = """
 SEAM_VERSION = {version}
-encode = encode_parts = encode_bare = encode_referring = lambda *_: "native"
+encode = encode_parts = encode_bare = encode_referring = encode_packet = lambda *_: "native"
 decode = decode_prefix = decode_bare = decode_packets = lambda *_: "native"
 """
 
 
 @pytest.fixture
 def native(tmp_path: Path) -> Path:
-    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=3))
+    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=4))
     return tmp_path
 
 

@@ -11,6 +11,7 @@ from etf_codec import (
     decode_bare,
     decode_packets,
     encode_bare,
+    encode_packet,
     encode_referring,
 )
 
@@ -57,6 +58,79 @@ def test_a_run_has_the_options_of_decoding() -> None:
     assert decode_packets(data, 0, OPENINGS, max_packet_bytes=100)[1] == len(data)
     assert decode_packets(data, 0, OPENINGS, max_packet_bytes=2) == ([], 0)
     assert decode_packets(data, 0, {}, max_packet_bytes=100) == ([], 0)
+
+
+HEADERS = {b"\2\0\0\5\6": REFS, b"\1\0\5": (Atom("ok"),)}
+
+
+def test_a_packet_with_a_known_header_is_read_with_its_first_term() -> None:
+    one = packet(b"\x83D\1\0\5h\1R\0")
+    two = packet(b"\x83D\2\0\0\5\6h\2R\0R\1m\0\0\0\1x")
+    control = Atom("ok"), Atom("a@b")
+    for openings in ({}, OPENINGS):
+        assert decode_packets(one + two, 0, openings, HEADERS, max_packet_bytes=100) == (
+            [(None, (0, 13, (Atom("ok"),))), (None, (13, 30, control, b"x"))],
+            len(one + two),
+        )
+    data = packet(b"qR\0") + one + packet(b"qR\1")
+    found, end = decode_packets(data, 0, OPENINGS, HEADERS, max_packet_bytes=100)
+    assert [means for means, _ in found] == ["third", None, "third"]
+    assert end == len(data)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x83D\1\0\6h\0",
+        b"\x83D\1\x08\5\2okh\0",
+        b"\x83E\1\0\5h\0",
+        b"\x84D\1\0\5h\0",
+        b"\x83D\1\0\5",
+        b"\x83D\1\0",
+        b"\x83D\1",
+        b"\x83D",
+        b"\x83D\1\0\5a\1",
+        b"\x83D\1\0\5h\1",
+        b"\x83D\1\0\5h\0m\0\0\0\1",
+        b"\x83D\1\0\5h\1R\1",
+        b"\x83D\1\0\5h\0a\1a\1",
+    ],
+)
+def test_a_packet_with_a_header_ends_a_run_if_it_is_the_callers(body: bytes) -> None:
+    first = packet(b"\x83D\1\0\5h\0")
+    found, end = decode_packets(first + packet(body) + first, 0, {}, HEADERS, max_packet_bytes=100)
+    assert found == [(None, (0, 11, ()))]
+    assert end == len(first)
+
+
+def test_a_message_is_a_packet_if_its_header_is_known() -> None:
+    headers = {REFS: b"\2\0\0\5\6", (): b"\0"}
+    terms = (Atom("ok"), Pid("a@b", 1, 2, 3)), b"x" * 40
+    refs, parts = encode_referring(terms)
+    size = len(b"".join(parts))
+    whole = packet(b"\x83D" + headers[refs] + b"".join(parts))
+    assert encode_packet(terms, headers, max_bytes=size) == whole
+    assert encode_packet(iter(terms), headers, max_bytes=size) == whole
+    assert encode_packet((1,), headers, max_bytes=2) == packet(b"\x83D\0a\1")
+    assert encode_packet((None,), {(Atom("nil"),): b"\1\0\1"}, max_bytes=9, none=Atom("nil")) == packet(
+        b"\x83D\1\0\1R\0"
+    )
+
+
+def test_a_message_is_in_parts_if_it_is_no_packet() -> None:
+    headers = {REFS: b"\2\0\0\5\6"}
+    terms = (Atom("ok"), Pid("a@b", 1, 2, 3)), 1
+    parts = encode_referring(terms)
+    assert encode_packet(terms, {}, max_bytes=1000) == parts
+    assert encode_packet(terms, headers, max_bytes=len(parts[1][0]) - 1) == parts
+    large = bytes(100_000)
+    refs, pieces = encode_packet((*terms, large), headers, max_bytes=1_000_000)
+    assert refs == REFS
+    assert pieces[1] is large
+    with pytest.raises(EncodeError, match=r"at \[1\]"):
+        encode_packet(((1, object()),), headers, max_bytes=1000)
+    with pytest.raises(EncodeError, match="max_bytes=10"):
+        encode_packet((bytes(20),), headers, max_bytes=1000, limits=Limits(max_bytes=10))
 
 
 def test_a_large_term_of_a_run() -> None:

@@ -35,6 +35,7 @@ PUBLIC = [
     "decode_prefix",
     "encode",
     "encode_bare",
+    "encode_packet",
     "encode_parts",
     "encode_referring",
     "from_term",

@@ -208,8 +208,15 @@ class Connection:
         """Take bytes from the peer, split in any way. Never raises for them: see `Closed.error`."""
         if self._state is State.CLOSED:
             return
-        self._framing.feed(data)
-        self._read()
+        if self._incoming is None or self._ticker is None:
+            self._framing.feed(data)
+            self._read()
+            return
+        self._ticker.read = True
+        received, more = self._framing.feed_through(data, self._incoming.read)
+        self._events += received
+        if more:
+            self._read()
 
     def receive_eof(self) -> None:
         """The peer closed the socket, or it broke."""
@@ -339,7 +346,6 @@ class Connection:
         receive = incoming.receive
         report = self._events.append
         framing = self._framing
-        self._events += incoming.repeated(framing)
         for packet in framing.packets():
             if packet:
                 received = receive(packet)
@@ -347,7 +353,8 @@ class Connection:
                     received = incoming.continued(framing)
                 if received is not None:
                     report(received)
-                    self._events += incoming.repeated(framing)
+                    following = framing.read_ahead(incoming.read)
+                    self._events += following
             else:
                 report(TICKED)
 

@@ -71,7 +71,7 @@ OPS: Final[dict[int, type[ControlMessage]]] = {}
 """Every operation by its number, in the order of `_control_messages`."""
 
 CHECKED: Final[set[type[ControlMessage]]] = set()
-"""The classes with a `fault` of their own."""
+"""The classes with a `fault`, or a `to_term`, of their own."""
 
 
 def _types(annotation: Any) -> Any:
@@ -100,7 +100,7 @@ def control_message(cls: type[M]) -> type[M]:
     # An itemgetter of one index gives no tuple; the one class with a single field has it last.
     made.to_fields = itemgetter(*kept) if len(kept) > 1 else itemgetter(slice(kept[0], None))
     OPS[made.op] = made
-    if made.fault is not ControlMessage.fault:
+    if made.fault is not ControlMessage.fault or made.to_term is not ControlMessage.to_term:
         CHECKED.add(made)
     return made
 
@@ -135,10 +135,11 @@ def serialize(message: ControlMessage) -> tuple[Term, ...]:
     Raises:
         LocalProtocolError: A field holds what the peer would close the connection for.
     """
-    term = message.to_term()
+    checked = type(message) in CHECKED
+    term = message.to_term() if checked else message.to_tuple(message)
     if not all(map(isinstance, term, message.shape)):
         raise LocalProtocolError(_misfit(type(message), term))
-    if type(message) in CHECKED and (fault := message.fault()):
+    if checked and (fault := message.fault()):
         raise LocalProtocolError(f"{type(message).__name__}: {fault}")
     return term
 

@@ -29,11 +29,12 @@ NO_REFS_HEADER: Final = b"\0"
 class IncomingAtoms:
     """The cache of what the peer sends: reads headers."""
 
-    __slots__ = ("_memo", "_slots", "changes")
+    __slots__ = ("_slots", "changes", "known")
 
     def __init__(self) -> None:
         self._slots: list[Atom | None] = [None] * SLOTS
-        self._memo: dict[bytes, Refs] = {}
+        self.known: dict[bytes, Refs] = {}
+        """Headers without new entries, from their number of atoms on: they are good while the cache is."""
         self.changes = 0
         """How many headers had new entries."""
 
@@ -55,7 +56,7 @@ class IncomingAtoms:
         key = packet[offset:end]
         if type(key) is not bytes:
             key = bytes(key)
-        known = self._memo.get(key)
+        known = self.known.get(key)
         if known is not None:
             return known, end
         try:
@@ -63,9 +64,9 @@ class IncomingAtoms:
         except IndexError:
             raise RemoteProtocolError("distribution header ends too early") from None
         if after == end:
-            if len(self._memo) >= MEMO_SIZE:
-                self._memo.clear()
-            self._memo[key] = refs
+            if len(self.known) >= MEMO_SIZE:
+                self.known.clear()
+            self.known[key] = refs
         return refs, after
 
     def _read_refs(self, packet: bytes | memoryview, flags_at: int, count: int) -> tuple[Refs, int]:
@@ -90,7 +91,7 @@ class IncomingAtoms:
                 atom = cached
             refs.append(atom)
         if changed:
-            self._memo.clear()
+            self.known.clear()
             self.changes += 1
         return tuple(refs), offset
 
@@ -130,13 +131,14 @@ class InlineAtoms(dict[Atom, bytes]):
 class OutgoingAtoms:
     """The cache of what we send: writes headers."""
 
-    __slots__ = ("_atoms", "_memo", "_next", "_slots")
+    __slots__ = ("_atoms", "_next", "_slots", "known")
 
     def __init__(self) -> None:
         self._slots: dict[Atom, int] = {}
         self._atoms: list[Atom | None] = [None] * SLOTS
         self._next = 0
-        self._memo: dict[Refs, bytes] = {}
+        self.known: dict[Refs, bytes] = {}
+        """Headers without new entries, by their atoms; a message that needs one can go out at once."""
 
     def header(self, refs: Refs) -> bytes:
         """The header (from its number of atoms on) for a message with these atoms; it must then be sent.
@@ -146,7 +148,7 @@ class OutgoingAtoms:
         """
         if not refs:
             return NO_REFS_HEADER
-        header = self._memo.get(refs)
+        header = self.known.get(refs)
         if header is None:
             header = self._compose(refs)
         return header
@@ -182,12 +184,12 @@ class OutgoingAtoms:
         if given_up is not None:
             del self._slots[given_up]
             # Only a slot that changes its atom makes a remembered header wrong.
-            self._memo.clear()
+            self.known.clear()
         self._atoms[slot] = atom
         self._slots[atom] = slot
         return slot
 
     def _remember(self, refs: Refs, header: bytes) -> None:
-        if len(self._memo) >= MEMO_SIZE:
-            self._memo.clear()
-        self._memo[refs] = header
+        if len(self.known) >= MEMO_SIZE:
+            self.known.clear()
+        self.known[refs] = header

@@ -83,12 +83,12 @@ class Fragments:
             size = len(part)
             sequence.payload_bytes += size
             read = part.obj if type(part) is memoryview else None
-            if type(read) is bytes and size * LARGE_SHARE < len(read):
+            if type(read) is bytes and size * LARGE_SHARE < (read_bytes := len(read)):
                 # A view keeps its whole read alive: that is counted, or avoided by a copy.
-                if size * SMALL_SHARE < len(read):
+                if size * SMALL_SHARE < read_bytes:
                     part = bytes(part)
                 else:
-                    size = len(read) // LARGE_SHARE
+                    size = read_bytes // LARGE_SHARE
             sequence.parts.append(part)
             sequence.held_bytes += size + PART_OVERHEAD_BYTES
             self._held += size + PART_OVERHEAD_BYTES

@@ -84,7 +84,8 @@ class Framing:
     def _complete_large(self, data: bytes) -> None:
         """Give out a large packet in the pieces it came in; what follows it stays in `data`, uncopied."""
         end = len(data) - (self._held - self._wanted)
-        pieces = [*(memoryview(chunk) for chunk in self._chunks[:-1]), memoryview(data)[:end]]
+        pieces = [memoryview(chunk) for chunk in self._chunks]
+        pieces[-1] = pieces[-1][:end]
         pieces[0] = pieces[0][self.length_bytes :]
         if len(pieces) * COPY_BELOW_BYTES > self._wanted:
             # Crumbs cost more to keep than to join.
@@ -92,6 +93,25 @@ class Framing:
         self._large = pieces
         self._chunks.clear()
         self._data, self._offset = data, end
+
+    def feed_through(
+        self, data: bytes | bytearray | memoryview, read: Callable[[bytes, int, int], tuple[list[T], int]]
+    ) -> tuple[list[T], bool]:
+        """Add what was read and `read_ahead`, in one: most reads are whole packets that leave nothing behind.
+
+        Returns:
+            What `read` made of packets, and whether `packets` has to be asked for more.
+        """
+        if type(data) is not bytes or self._chunks or self._large or self._offset < len(self._data):
+            self.feed(data)
+            if self._chunks:
+                return [], False
+            if self._large:
+                return [], True
+            data = self._data
+        found, self._offset = read(data, 0, self.max_packet_bytes)
+        self._data = data
+        return found, self._offset < len(data)
 
     def read_ahead(self, read: Callable[[bytes, int, int], tuple[list[T], int]]) -> list[T]:
         """Have packets read where they stand.

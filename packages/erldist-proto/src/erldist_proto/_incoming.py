@@ -2,7 +2,7 @@
 
 import struct
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from etf_codec import Atom, EtfError, Term, decode_bare, decode_packets
 
@@ -68,12 +68,46 @@ class Incoming:
                 f"fragmented message unfinished after {self._limits.max_fragment_age:g} seconds"
             )
 
-    def repeated(self, framing: Framing) -> list[Received]:
-        """The next messages, as far as their packets open as others did and their payloads can be decoded."""
-        if not self._openings.by_size:
-            return []
-        found = framing.read_ahead(self._decode_packets)
-        return [Received(message, payload) for message, payload in found]
+    def read(self, data: bytes, offset: int, max_packet_bytes: int) -> tuple[list[Received], int]:
+        """The messages of the next packets, as far as these begin as others did.
+
+        Returns:
+            The messages, and where the packet begins that `receive` is to read, or to say what is wrong with.
+        """
+        received: list[Received] = []
+        found, end = decode_packets(
+            data,
+            offset,
+            self._openings.by_size,
+            self._atoms.known,
+            max_packet_bytes=max_packet_bytes,
+            **self._options,
+        )
+        message: ControlMessage | None
+        for message, payload in found:
+            if message is None:
+                message = self._opened(data, payload)
+                if message is None:
+                    return received, payload[0]
+                payload = payload[3] if message.has_payload else None
+            received.append(Received(message, payload))
+        return received, end
+
+    def _opened(self, data: bytes, read: tuple[Any, ...]) -> ControlMessage | None:
+        """The message of a packet of which only the header was known; none if something is wrong."""
+        try:
+            message = parse(read[2])
+            if message.owned:
+                self._check_owner(message)
+        except RemoteProtocolError:
+            return None
+        if len(read) != (4 if message.has_payload else 3):
+            return None
+        if type(message) in REPEATING:
+            opening = data[read[0] + 4 : read[1]]
+            refs, _ = self._atoms.read(opening, len(MESSAGE_START))
+            self._openings.remember(opening, message, refs)
+        return message
 
     def continued(self, framing: Framing) -> Received | None:
         """The message that the next fragments complete, after one that did not.
@@ -116,16 +150,15 @@ class Incoming:
         try:
             if type(packet) is bytes and self._has_header and packet.startswith(MESSAGE_START):
                 return self._message(packet)  # nearly all that is not large
-            if type(packet) is memoryview and self._has_header:
-                # Only large packets are views, and most of them are the middle of a message.
-                magic, form, sequence_id, fragment_id = FRAGMENT_START.unpack_from(packet)
-                if form == NEXT_FRAGMENT and magic == VERSION_MAGIC:
-                    part = packet[FRAGMENT_START.size :]
-                    complete = self.fragments.proceed(sequence_id, fragment_id, part)
-                    return None if complete is None else self._completed(complete)
-            elif isinstance(packet, list):
-                if self._has_header and _is_next_fragment(packet[0]):
-                    return self._next_fragment(*packet)
+            if type(packet) is not bytes:
+                # Only large packets are views, or several, and most of them are the middle of a message.
+                first, *pieces = packet if isinstance(packet, list) else (packet,)
+                if self._has_header and len(first) >= FRAGMENT_START.size:
+                    magic, form, sequence_id, fragment_id = FRAGMENT_START.unpack_from(first)
+                    if form == NEXT_FRAGMENT and magic == VERSION_MAGIC:
+                        part = first[FRAGMENT_START.size :]
+                        complete = self.fragments.proceed(sequence_id, fragment_id, part, *pieces)
+                        return None if complete is None else self._completed(complete)
                 packet = whole(packet)
             if not self._has_header:
                 return self._pass_through(packet)
@@ -135,15 +168,6 @@ class Incoming:
 
     def _corrupted(self, undecodable: EtfError) -> RemoteProtocolError:
         return RemoteProtocolError(f"corrupted external term from {self._peer}: {undecodable}")
-
-    def _decode_packets(
-        self, data: bytes, offset: int, max_packet_bytes: int
-    ) -> tuple[list[tuple[ControlMessage, Term]], int]:
-        found: list[tuple[ControlMessage, Term]]
-        found, end = decode_packets(
-            data, offset, self._openings.by_size, max_packet_bytes=max_packet_bytes, **self._options
-        )
-        return found, end
 
     def _of_form(self, packet: Buffer) -> Received | None:
         if packet[0] != VERSION_MAGIC or len(packet) < 2:
@@ -184,11 +208,14 @@ class Incoming:
         term, offset = self._decode(packet, offset, atom_refs=refs)
         message = parse(term)
         if message.owned:
-            owner = getattr(message, message.owned)
-            if type(owner) is not Atom and owner.node != self._peer:
-                kind = type(message).__name__
-                raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
+            self._check_owner(message)
         return message, offset
+
+    def _check_owner(self, message: ControlMessage) -> None:
+        owner = getattr(message, message.owned)
+        if type(owner) is not Atom and owner.node != self._peer:
+            kind = type(message).__name__
+            raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
 
     def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Received:
         payload: Term = None
@@ -210,10 +237,9 @@ class Incoming:
         complete = self.fragments.open(sequence_id, sequence, packet[offset:])
         return None if complete is None else self._completed(complete)
 
-    def _next_fragment(self, packet: Buffer, *pieces: Buffer) -> Received | None:
+    def _next_fragment(self, packet: Buffer) -> Received | None:
         sequence_id, fragment_id = _fragment_ids(packet)
-        part = packet[FRAGMENT_START.size :]
-        complete = self.fragments.proceed(sequence_id, fragment_id, part, *pieces)
+        complete = self.fragments.proceed(sequence_id, fragment_id, packet[FRAGMENT_START.size :])
         return None if complete is None else self._completed(complete)
 
     def _completed(self, sequence: Sequence) -> Received:
@@ -236,11 +262,6 @@ def _after_magic(packet: Buffer, offset: int) -> int:
     if offset >= len(packet) or packet[offset] != VERSION_MAGIC:
         raise RemoteProtocolError("a term that is passed through does not begin with 131")
     return offset + 1
-
-
-def _is_next_fragment(piece: Buffer) -> bool:
-    """The first piece of a packet is one of a continuation, and has all that is not payload."""
-    return len(piece) >= FRAGMENT_START.size and piece[0] == VERSION_MAGIC and piece[1] == NEXT_FRAGMENT
 
 
 def _fragment_ids(packet: Buffer) -> tuple[int, int]:

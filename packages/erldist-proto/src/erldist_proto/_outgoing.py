@@ -3,7 +3,7 @@
 from struct import Struct
 from typing import Final
 
-from etf_codec import Atom, Term, encode_bare, encode_referring
+from etf_codec import Atom, Term, encode_bare, encode_packet, encode_referring
 
 from erldist_proto._control import ControlMessage, serialize
 from erldist_proto._dist_header import NO_REFS_HEADER, InlineAtoms, OutgoingAtoms, Refs
@@ -33,6 +33,7 @@ class Outgoing:
         "_inline",
         "_limits",
         "_options",
+        "_quick_bytes",
         "_sequence",
         "turns",
     )
@@ -46,6 +47,7 @@ class Outgoing:
         self._conversions = conversions(flags)
         self._inline = InlineAtoms()
         self._limits = limits
+        self._quick_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
         self._sequence = 0
         self.turns = Turns()
 
@@ -70,9 +72,15 @@ class Outgoing:
             terms = (serialize(message),)
         else:
             raise LocalProtocolError(f"{type(message).__name__} has no payload")
-        if self._atoms is None and not self._fragments:
+        if self._atoms is not None and not self.turns.held_bytes:
+            packet = encode_packet(terms, self._atoms.known, max_bytes=self._quick_bytes, **self._options)
+            if type(packet) is bytes:
+                return [packet]
+            refs, pieces = packet
+        elif self._atoms is None and not self._fragments:
             return self._pass_through(terms)
-        refs, pieces = self._encode(terms)
+        else:
+            refs, pieces = self._encode(terms)
         size = self._checked_size(pieces)
         if size > FRAGMENT_BYTES and self._fragments and message.has_payload:
             _, control = self._encode(terms[:1])

@@ -12,6 +12,7 @@ from ._backend import (
     decode_prefix,
     encode,
     encode_bare,
+    encode_packet,
     encode_parts,
     encode_referring,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "decode_prefix",
     "encode",
     "encode_bare",
+    "encode_packet",
     "encode_parts",
     "encode_referring",
     "from_term",

@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 from . import _decoder, _encoder
 
-# Changes whenever the eight functions below, or the classes they share, change so that native code must
+# Changes whenever the nine functions below, or the classes they share, change so that native code must
 # follow.
-SEAM_VERSION: Final = 3
+SEAM_VERSION: Final = 4
 
 _NATIVE: Final = "etf_codec_native"
 
@@ -52,6 +52,7 @@ encode = _encode.encode
 encode_parts = _encode.encode_parts
 encode_bare = _encode.encode_bare
 encode_referring = _encode.encode_referring
+encode_packet = _encode.encode_packet
 decode = _decode.decode
 decode_prefix = _decode.decode_prefix
 decode_bare = _decode.decode_bare

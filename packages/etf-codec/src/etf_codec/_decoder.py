@@ -19,8 +19,13 @@ _RATIO_MATTERS_FROM: Final = 1024 * 1024
 # Below this size it is cheaper to copy a buffer into `bytes` than to read through a memoryview.
 _COPY_BELOW: Final = 16 * 1024
 
+# What precedes the number of atoms in a packet with a distribution header, its length aside.
+_HEADER_START: Final = bytes((tags.VERSION, 68))
+
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 T = TypeVar("T")
+
+_NO_HEADERS: Final[Mapping[bytes, Sequence[Atom]]] = {}
 
 
 def _as_text(data: Any) -> str:
@@ -193,30 +198,35 @@ def decode_packets(
     data: bytes,
     offset: int,
     openings: Mapping[int, Mapping[bytes, tuple[T, Sequence[Atom]]]],
+    headers: Mapping[bytes, Sequence[Atom]] = _NO_HEADERS,
     *,
     max_packet_bytes: int,
     none: Atom | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> tuple[list[tuple[T, Term]], int]:
-    """Read packets of which all but the term at their end was seen before, in one call for a whole read.
+) -> tuple[list[tuple[T | None, Any]], int]:
+    """Read packets that begin as others did before, in one call for a whole read.
 
-    A packet is a length of 32 bits, an opening, and a term in the form that `decode_bare` reads. It ends the
-    run when it is incomplete, too long, or opens in another way, and when its term is not to be decoded or
-    does not end with it: that packet is for the caller to read, who has the rules and the errors for it.
+    A packet is a length of 32 bits, and an opening with a term behind it; or 131, 68, a header, a tuple and
+    maybe one more term: all terms in the form that `decode_bare` reads. It ends the run when it is not all
+    there, too long, or begins in another way, and when its terms are not to be decoded or do not end with it:
+    that packet is for the caller to read, who has the rules and the errors for it.
 
     Args:
         data: What was read.
         offset: Where the first packet starts.
         openings: By size, then by content: what an opening stands for, and the atoms its term may refer to.
             No opening may begin another.
+        headers: Distribution headers without new entries, from their number of atoms on, and those atoms.
         max_packet_bytes: A packet that announces more ends the run.
         none: As for `decode`.
         limits: As for `decode`.
 
     Returns:
-        What the opening stands for and the term, for each packet; the offset of the packet that ended it.
+        For each packet what its opening stands for, and the term; where only the header was known None, and a
+        tuple of the packet's offset, that of the end of the first term, and the terms. Then the offset of the
+        packet that ended the run.
     """
-    found: list[tuple[T, Term]] = []
+    found: list[tuple[T | None, Any]] = []
     size = len(data)
     view = memoryview(data)
     while (start := offset + 4) <= size:
@@ -224,22 +234,46 @@ def decode_packets(
         end = start + length
         if end > size or length > max_packet_bytes:
             break
+        packet: Buffer = data[start:end] if length < _COPY_BELOW else view[start:end]
+        opening: tuple[T | None, Sequence[Atom]] | None = None
         for width, known in openings.items():
             opening = known.get(data[start : start + width]) if width <= length else None
             if opening is not None:
                 break
         else:
+            width, opening = _after_header(data, start, end, headers)
+        if opening is None:
             break
-        packet: Buffer = data[start + width : end] if length < _COPY_BELOW else view[start + width : end]
+        means, refs = opening
         try:
-            term, read = decode_bare(packet, atom_refs=opening[1], none=none, limits=limits)
+            term, read = decode_bare(packet, width, atom_refs=refs, none=none, limits=limits)
+            if means is None:
+                if term.__class__ is not tuple:
+                    break
+                terms = [offset, start + read, term]
+                if read < length:
+                    term, read = decode_bare(packet, read, atom_refs=refs, none=none, limits=limits)
+                    terms.append(term)
+                term = tuple(terms)
         except DecodeError:
             break
-        if read != len(packet):
+        if read != length:
             break
-        found.append((opening[0], term))
+        found.append((means, term))
         offset = end
     return found, offset
+
+
+def _after_header(
+    data: bytes, start: int, end: int, headers: Mapping[bytes, Sequence[Atom]]
+) -> tuple[int, tuple[None, Sequence[Atom]] | None]:
+    """How many bytes of a packet its header ends after, and the atoms that it lists, if it is known."""
+    number = start + len(_HEADER_START)
+    if number >= end or data[start:number] != _HEADER_START:
+        return 0, None
+    after = number + 2 + data[number] // 2 + data[number]
+    refs = headers.get(data[number:after]) if after <= end else None
+    return after - start, None if refs is None else (None, refs)
 
 
 def _read_envelope(data: Data, offset: int, reading: Reading) -> tuple[Term, int]:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping
+from struct import Struct
 from typing import Any, Final, TypeAlias
 
 from . import _tags as tags
@@ -23,6 +24,8 @@ MAX_REFERRED: Final = 255
 
 _ATOM_CACHE_REFS: Final = tuple(bytes((tags.ATOM_CACHE_REF, index)) for index in range(MAX_REFERRED))
 _VERSION: Final = tags.VERSION.to_bytes()
+_PACKET_START: Final = Struct(">IBB")
+_DIST_HEADER: Final = 68
 _DEFAULT_WRITING: Final = Writing(DEFAULT_LIMITS, None, False, False)
 
 
@@ -169,6 +172,40 @@ def encode_referring(
     references = _References()
     parts = encode_bare(terms, references, none=none, legacy_identifiers=legacy_identifiers, limits=limits)
     return tuple(references)[:MAX_REFERRED], parts
+
+
+def encode_packet(
+    terms: Iterable[Term],
+    headers: Mapping[tuple[Atom, ...], bytes],
+    *,
+    max_bytes: int,
+    none: Atom | None = None,
+    legacy_identifiers: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes | tuple[tuple[Atom, ...], Parts]:
+    """Write terms as a whole packet: its length in 32 bits, 131, 68, the header for their atoms, the terms.
+
+    Args:
+        terms: As for `encode_bare`.
+        headers: Distribution headers, from their number of atoms on, by the atoms that they list.
+        max_bytes: Longer terms are left to the caller.
+        none: As for `encode`.
+        legacy_identifiers: As for `encode`.
+        limits: As for `encode_bare`.
+
+    Returns:
+        The packet; or what `encode_referring` does, where the atoms need another header, the terms are too
+        long, or a binary among them is so large that it stays a piece of its own.
+
+    Raises:
+        EncodeError: As for `encode`.
+    """
+    refs, parts = encode_referring(terms, none=none, legacy_identifiers=legacy_identifiers, limits=limits)
+    header = headers.get(refs)
+    if header is None or len(parts) > 1 or len(parts[0]) > max_bytes:
+        return refs, parts
+    size = len(header) + len(parts[0])
+    return b"".join((_PACKET_START.pack(2 + size, tags.VERSION, _DIST_HEADER), header, parts[0]))
 
 
 def _writing(deterministic: bool, none: Atom | None, legacy_identifiers: bool, limits: Limits) -> Writing:

@@ -6,8 +6,6 @@ turns the object into the sealed public class: half the cost of `object.__setatt
 
 from typing import Any, NoReturn, final
 
-_new = object.__new__
-
 
 class Sealed:
     """What the term classes share: equality by value, and no change after construction."""
@@ -64,7 +62,7 @@ class Pid(_PidFields, Sealed):
     __match_args__ = ("node", "id", "serial", "creation")
 
     def __new__(cls, node: str, id: int, serial: int, creation: int) -> "Pid":
-        self = _new(_PidFields)
+        self = _PidFields()
         self.node = node
         self.id = id
         self.serial = serial
@@ -76,9 +74,8 @@ class Pid(_PidFields, Sealed):
         return self  # type: ignore[return-value]  # the line above made it one
 
     def __eq__(self, other: object) -> bool:
-        if other.__class__ is not Pid:
+        if type(other) is not Pid:
             return NotImplemented
-        assert isinstance(other, Pid)
         return (
             self.id == other.id
             and self.serial == other.serial
@@ -111,7 +108,7 @@ class Port(_PortFields, Sealed):
     __match_args__ = ("node", "id", "creation")
 
     def __new__(cls, node: str, id: int, creation: int) -> "Port":
-        self = _new(_PortFields)
+        self = _PortFields()
         self.node = node
         self.id = id
         self.creation = creation
@@ -141,7 +138,7 @@ class Reference(_ReferenceFields, Sealed):
     __match_args__ = ("node", "creation", "ids")
 
     def __new__(cls, node: str, creation: int, ids: tuple[int, ...]) -> "Reference":
-        self = _new(_ReferenceFields)
+        self = _ReferenceFields()
         self.node = node
         self.creation = creation
         self.ids = ids
@@ -149,9 +146,8 @@ class Reference(_ReferenceFields, Sealed):
         return self  # type: ignore[return-value]  # the line above made it one
 
     def __eq__(self, other: object) -> bool:
-        if other.__class__ is not Reference:
+        if type(other) is not Reference:
             return NotImplemented
-        assert isinstance(other, Reference)
         return self.ids == other.ids and self.creation == other.creation and self.node == other.node
 
     def __hash__(self) -> int:

@@ -1,7 +1,7 @@
 """The other terms that Python has no type for: bit strings, improper lists, functions, records."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 from ._atom import Atom
 from ._identifiers import Pid, Sealed
@@ -50,8 +50,14 @@ class BitString(Sealed):
         return 8 * (len(self.data) - 1) + self.bits
 
 
+class _ImproperListFields:
+    __slots__ = ("items", "tail")
+    items: tuple[Term, ...]
+    tail: Term
+
+
 @final
-class ImproperList(Sealed):
+class ImproperList(_ImproperListFields, Sealed):
     """A list whose tail is not a list, `[a, b | c]`.
 
     Args:
@@ -62,24 +68,29 @@ class ImproperList(Sealed):
         ValueError: There are no items, or the tail is a list, which makes the whole a proper list.
     """
 
-    __slots__ = ("items", "tail")
+    __slots__ = ()
     __match_args__ = ("items", "tail")
-    items: tuple[Term, ...]
-    tail: Term
 
-    def __init__(self, items: Iterable[Term], tail: Term) -> None:
-        _set(self, "items", tuple(items))
-        _set(self, "tail", tail)
-        if not self.items:
+    def __new__(cls, items: Iterable[Term], tail: Term) -> "ImproperList":
+        # Made as identifiers are: the tag of each request and reply is one of these.
+        self = _ImproperListFields()
+        self.items = items = tuple(items)
+        self.tail = tail
+        if not items:
             raise ValueError("an ImproperList has at least one item: without any it is just its tail")
-        if isinstance(tail, (list, ImproperList)):
+        if isinstance(tail, _LISTS):
             raise ValueError("the tail of an ImproperList is not a list: use one list of all the items")
+        self.__class__ = ImproperList
+        return self  # type: ignore[return-value]  # the line above made it one
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __iter__(self) -> Iterator[Term]:
         return iter(self.items)
+
+
+_LISTS: Final = (list, ImproperList)
 
 
 @final
