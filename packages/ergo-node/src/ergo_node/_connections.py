@@ -168,6 +168,8 @@ class Connections:
             transport.flush()
             if transport.blocked and transport.busy:
                 self._is_busy(up)
+        if self.busy:
+            self._owner.hold_up(signals)
 
     def _is_busy(self, up: Up) -> None:
         waiting = up.transport.bytes_waiting

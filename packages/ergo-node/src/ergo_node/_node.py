@@ -421,16 +421,17 @@ class Node(RpcRuntime):
         """Take signals for other nodes; a server that sends to one that is busy gets no turns meanwhile."""
         assert self._connections is not None
         self._connections.route(signals)
-        busy = self._connections.busy
-        if busy:
-            for signal in signals:
-                if isinstance(signal, MessageSignal | AliasSignal) and destination(signal) in busy:
-                    self._hold_up(signal.sender, destination(signal))
 
-    def _hold_up(self, sender: Pid, node: str) -> None:
+    def hold_up(self, signals: list[Signal]) -> None:
+        """Servers that have sent to a busy node get no turns until it is relieved."""
+        assert self._connections is not None
         assert self._tasks is not None
-        if sender != self._client.pid and self._held_up.add(sender, node):
-            self._tasks.start_soon(self._held_up.let_go, node, name=f"servers that wait for {node}")
+        for signal in signals:
+            if isinstance(signal, MessageSignal | AliasSignal) and signal.sender != self._client.pid:
+                node = destination(signal)
+                if node in self._connections.busy and self._held_up.add(signal.sender, node):
+                    name = f"servers that wait for {node}"
+                    self._tasks.start_soon(self._held_up.let_go, node, name=name)
 
     async def relieved(self, node: str) -> None:
         """Wait while a node does not read what it was sent."""

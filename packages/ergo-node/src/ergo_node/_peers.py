@@ -68,5 +68,8 @@ class Owner(Protocol):
     def closed(self, transport: Transport) -> None:
         """A transport is over: what is known of it can be forgotten."""
 
+    def hold_up(self, signals: list[Signal]) -> None:
+        """Some of these signals went to a node that is busy."""
+
     def refuse(self, signal: Signal, error: Exception) -> None:
         """A signal cannot be sent: one of its terms has no external form."""

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._network import Listener, Network, Reception, take_all
-from ergo_node._transport import BUSY_BYTES, Transport, Wiring, joined
+from ergo_node._transport import BUSY_BYTES, JOIN_BYTES, Transport, Wiring, joined
 
 BUFFER_HIGH: Final = 262_144
 """Bytes that may wait in the event loop's own buffer; beyond them, they wait in the connection's."""
@@ -130,12 +130,10 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
         But no more together than makes senders wait: only what is written shows what the peer takes.
         """
-        if self.connection.bytes_pending > BUSY_BYTES:
-            self._write()
-            return
         if self._receiving:
-            return
-        if self._gathers:
+            if self.connection.bytes_pending > BUSY_BYTES:
+                self._write()
+        elif self._gathers or self.connection.bytes_pending > BUSY_BYTES:
             self._write()
         elif not self._written:
             self._written = True
@@ -179,8 +177,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         # While blocked it waits in the connection, where ticks see that there is something to write. Large
         # messages come some fragments at a time, for as long as the socket takes them.
         while not (self.blocked or self._io.is_closing()):
-            pieces = self._output()
-            for piece in pieces if len(pieces) == 1 else joined(pieces):
+            pieces = self.connection.data_to_send() if self.tls is None else self._output()
+            if len(pieces) == 1 and len(pieces[0]) <= JOIN_BYTES:
+                write(pieces[0])
+                return  # had there been more, this were some fragments
+            for piece in joined(pieces):
                 write(piece)
             if not self.connection.bytes_pending:
                 return

@@ -137,7 +137,10 @@ class Request(Completion):
             kernel.monitors.add(self, sender, target, ref)
             if self.done:
                 return  # Nobody is there.
-        kernel.emit(MessageSignal(sender, target, (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)))
+        message = (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)
+        kernel.outbox.append(MessageSignal(sender, target, message))
+        if not kernel.held and kernel.shell is not None:
+            kernel.shell.ready()
 
     def post(self, callee: ProcessRecord, request: Term) -> None:
         """Put the request into the mailbox of a process of this node."""
@@ -326,7 +329,9 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     elif alias.node == kernel.node:
         kernel.send(sender, alias, (tag, term))
     else:
-        kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
+        kernel.outbox.append(AliasSignal(sender, alias, (tag, term), pid))
+        if not kernel.held and kernel.shell is not None:
+            kernel.shell.ready()
 
 
 def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:
