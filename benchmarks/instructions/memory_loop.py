@@ -5,7 +5,6 @@ Everything above the sockets is what runs with them. A read holds what was writt
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 
@@ -57,41 +56,48 @@ class MemoryTransport(asyncio.Transport):
             self._protocol.data_received(data)
 
 
-class MemoryServer:
-    """A socket that is bound, so that it has a port, and never listened to."""
+class Visitor:
+    """Who connects, until the server takes it; stands for the socket that accepting gives."""
 
-    def __init__(self, factory: Callable[[], asyncio.BaseProtocol], sock: socket.socket) -> None:
-        self.factory = factory
-        self.sockets = [sock]
-
-    async def start_serving(self) -> None:
-        """It serves from the beginning."""
+    def __init__(self, near: MemoryTransport) -> None:
+        self.near = near
+        self.met = asyncio.Event()
 
     def close(self) -> None:
-        """Give the port back."""
-        self.sockets[0].close()
+        """It is not taken."""
+        self.near.close()
 
 
 class MemoryLoop(asyncio.SelectorEventLoop):
-    """A loop whose clients and servers meet in memory, by port."""
+    """A loop whose clients and servers meet in memory, by the port of the server's socket."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._listening: dict[int, MemoryServer] = {}
+        self._visitors: dict[int, asyncio.Queue[Visitor]] = {}
 
-    # Of their many arguments, these two methods take those that the node gives.
-    async def create_server(self, factory: Any, *, sock: Any, start_serving: bool) -> Any:  # type: ignore[override]  # see above
-        """Remember who is at the port of the socket."""
-        server = MemoryServer(factory, sock)
-        self._listening[sock.getsockname()[1]] = server
-        return server
+    def _at(self, port: int) -> "asyncio.Queue[Visitor]":
+        return self._visitors.setdefault(port, asyncio.Queue())
+
+    # Of their many arguments, these methods take those that the node gives.
+    async def sock_accept(self, sock: socket.socket) -> Any:
+        """Wait for who connects to the port of a socket."""
+        return await self._at(sock.getsockname()[1]).get(), ("127.0.0.1", 0)
+
+    async def connect_accepted_socket(self, factory: Any, sock: Any) -> Any:  # type: ignore[override]  # see above
+        """Make the server's end."""
+        far = factory()
+        theirs = MemoryTransport(self, far)
+        theirs.peer, sock.near.peer = sock.near, theirs
+        far.connection_made(theirs)
+        sock.met.set()
+        return theirs, far
 
     async def create_connection(self, factory: Any, host: str, port: int) -> Any:  # type: ignore[override]  # see above
-        """Make both ends."""
-        far = self._listening[port].factory()
+        """Make the client's end, once the server has made its own."""
         near = factory()
-        ours, theirs = MemoryTransport(self, near), MemoryTransport(self, far)
-        ours.peer, theirs.peer = theirs, ours
-        theirs._protocol.connection_made(theirs)
+        ours = MemoryTransport(self, near)
+        visitor = Visitor(ours)
+        self._at(port).put_nowait(visitor)
+        await visitor.met.wait()
         near.connection_made(ours)
         return ours, near
