@@ -66,7 +66,7 @@ request("pid") -> binary_to_term(<<131, 88, 119, 14, "node@localhost", 1:32, 100
 pair(N) -> list_to_atom("pair" ++ integer_to_list(N - 1)).
 
 to(Name, "local") -> whereis(Name);
-to(Name, Where) -> {Name, list_to_atom(Where)}.
+to(Name, Where) -> erpc:call(list_to_atom(Where), erlang, whereis, [Name]).
 
 measure("parallel", Where, Seconds) ->
     Servers = [to(pair(N), Where) || N <- lists:seq(1, ?PAIRS)],

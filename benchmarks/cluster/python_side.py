@@ -109,21 +109,23 @@ class Driven:
         """Start a node with its servers."""
         node = await self.stack.enter_async_context(Node(name, COOKIE, epmd=self.epmd, tls=self.tls))
         self.nodes.append(node)
+        node.provide("erlang", "whereis", node.whereis)
         for server, behavior in {"server": Server, "echo": Echo, "sink": Sink}.items():
             self.servers.setdefault(server, await node.start(behavior, name=server))
         for number in range(PAIRS):
             self.servers.setdefault(f"pair{number}", await node.start(Server, name=f"pair{number}"))
 
-    def ask(self, server: str, where: str) -> Ask:
-        """The call of a server, here or on another node."""
+    async def ask(self, server: str, where: str) -> Ask:
+        """The call of a server, here or on another node: of its pid, as in the original's benchmark."""
         if where == "local":
             return self.servers[server].call
-        return partial(self.nodes[0].call, RemoteName(server, where))
+        pid = await self.nodes[0].erpc(where, "erlang", "whereis", [Atom(server)])
+        return partial(self.nodes[0].call, pid)
 
     async def measure(self, row: str, where: str, seconds: float) -> Answer:
         """Fill the seconds with one row's calls or casts."""
         if row == "parallel":
-            asks = [self.ask(f"pair{number}", where) for number in range(PAIRS)]
+            asks = [await self.ask(f"pair{number}", where) for number in range(PAIRS)]
 
             async def pairs(count: int) -> None:
                 async with anyio.create_task_group() as tasks:
@@ -134,7 +136,7 @@ class Driven:
         if row in CASTS:
             return await self.cast(CASTS[row], where, seconds)
         server, request = ("echo", ECHOES[row]) if row in ECHOES else ("server", REQUESTS[row])
-        ask = self.ask(server, where)
+        ask = await self.ask(server, where)
         answer = await ask(request)
         if answer != (OK if server == "server" else request):
             raise ValueError(f"{row}: the answer was {str(answer)[:40]}")
@@ -168,7 +170,7 @@ class Driven:
         async with anyio.create_task_group() as tasks:
             end = time.perf_counter() + seconds
             for number in range(CALLERS):
-                tasks.start_soon(caller, self.ask(f"pair{number}", where), end)
+                tasks.start_soon(caller, await self.ask(f"pair{number}", where), end)
         times.sort()
         return {f"p{part}": times[len(times) * part // 100] * 1e6 for part in (50, 90, 99)}
 
