@@ -4,11 +4,11 @@ import time
 
 import anyio
 import pytest
-from ergo_node import Epmd, Node, NodeDown, NodeMonitor, RemoteName, Tls
+from ergo_node import Epmd, Node, NodeDown, RemoteName, Tls
 from erlang_peer import StartErl
 from erldist_proto import ConnectionLimits
 from etf_codec import Atom, Limits, Pid, Term
-from invariants import Invariants, Numbered, Numbers, eventually, handled_by, memory_within
+from invariants import Invariants, Numbered, Numbers, eventually, handled_by, memory_within, told
 from links import COOKIE, ERL, PY, A, B, linked_pair, linked_with_erl
 from otp_behaviors import KILL, GenServer, Process
 
@@ -55,13 +55,7 @@ async def test_a_slow_reader_holds_senders_up(epmd: Epmd, tls: Tls | None, invar
             await eventually(lambda: numbers.received == senders * each)
         assert cancelled
         numbers.assert_in_order()
-        assert told(events) == []
-
-
-def told(events: NodeMonitor) -> list[NodeDown]:
-    """The nodes that were lost since."""
-    events.close()
-    return [each for each in events._events if isinstance(each, NodeDown)]
+        assert await told(events) == []
 
 
 class Reluctant(GenServer):
@@ -104,7 +98,7 @@ async def test_a_process_that_stops_receiving_holds_erlang_up(
             may.set()
             await eventually(lambda: numbers.received == count, 120)
         numbers.assert_in_order()
-        assert told(events) == []
+        assert await told(events) == []
 
 
 @pytest.mark.parametrize("count", FLOOD)
@@ -198,4 +192,5 @@ async def test_a_message_beyond_the_limit_ends_the_connection(epmd: Epmd, invari
             event = await anext(events)
         assert isinstance(event, NodeDown)
         assert (numbers.received, b.nodes()) == (1, [])
+        await eventually(lambda: not a.nodes())
         await handled_by(a, B)
