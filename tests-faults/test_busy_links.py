@@ -102,10 +102,10 @@ async def test_a_process_that_stops_receiving_holds_erlang_up(
 
 
 @pytest.mark.parametrize("count", FLOOD)
-async def test_floods_between_our_nodes(epmd: Epmd, invariants: Invariants, count: int) -> None:
+async def test_floods_between_our_nodes(epmd: Epmd, tls: Tls | None, count: int) -> None:
     """B5."""
     numbers = Numbers()
-    async with linked_pair(epmd) as (a, b, _):
+    async with linked_pair(epmd, tls=tls) as (a, b, _):
         numbered = await b.start(Numbered, numbers)
         with memory_within(300):
             for number in range(1, count + 1):
@@ -152,7 +152,7 @@ class Echo(GenServer):
         return len(request) if isinstance(request, bytes) else request
 
 
-async def test_small_messages_pass_a_large_one(epmd: Epmd, invariants: Invariants) -> None:
+async def test_small_messages_pass_a_large_one(epmd: Epmd, tls: Tls | None) -> None:
     """B6: what other processes send does not wait until a message of 60 MB is over."""
     waits: list[float] = []
 
@@ -162,7 +162,7 @@ async def test_small_messages_pass_a_large_one(epmd: Epmd, invariants: Invariant
             await process.call(RemoteName("echo", B), "small", timeout=60)
             waits.append(time.monotonic() - began)
 
-    async with linked_pair(epmd) as (a, b, proxy):
+    async with linked_pair(epmd, tls=tls) as (a, b, proxy):
         await b.start(Echo, name="echo")
         await handled_by(a, B)
         proxy.limit(40 * MIB, "out")
@@ -175,13 +175,13 @@ async def test_small_messages_pass_a_large_one(epmd: Epmd, invariants: Invariant
     assert max(waits) < took / 2, f"small ones took up to {max(waits):.2f} s of {took:.2f} s"
 
 
-async def test_a_message_beyond_the_limit_ends_the_connection(epmd: Epmd, invariants: Invariants) -> None:
+async def test_a_message_beyond_the_limit_ends_the_connection(epmd: Epmd, tls: Tls | None) -> None:
     """B6: with a reason, after what was sent before it, and only that connection."""
     numbers = Numbers()
     small = ConnectionLimits(max_message_bytes=32 * MIB, terms=Limits(max_bytes=32 * MIB))
     async with (
-        Node(A, COOKIE, epmd=epmd) as a,
-        Node(B, COOKIE, epmd=epmd, limits=small) as b,
+        Node(A, COOKIE, epmd=epmd, tls=tls) as a,
+        Node(B, COOKIE, epmd=epmd, tls=tls, limits=small) as b,
     ):
         numbered = await b.start(Numbered, numbers)
         await handled_by(a, B)

@@ -77,9 +77,9 @@ async def test_erlang_and_we_find_silence(
 
 
 @pytest.mark.parametrize("way", ["out", "in"])
-async def test_one_direction_is_lost(epmd: Epmd, way: Way, invariants: Invariants) -> None:
+async def test_one_direction_is_lost(epmd: Epmd, tls: Tls | None, way: Way) -> None:
     """The side that hears nothing gives up after the tick time, and the other one within a tick of it."""
-    async with linked_pair(epmd, tick_time=TICK_TIME) as (a, b, proxy):
+    async with linked_pair(epmd, tls=tls, tick_time=TICK_TIME) as (a, b, proxy):
         deaf, hearing = (b, a) if way == "out" else (a, b)
         first, second = deaf.monitor_nodes(), hearing.monitor_nodes()
         proxy.stall(way)

@@ -104,9 +104,8 @@ def overlap(views: Views) -> bool:
 CUTS = {"erl-erl": (A, B), "py-erl": (PYA, B), "py-py": (PYA, PYB)}
 KINDS = [
     pytest.param("erl-erl", False, id="erl-erl"),
-    pytest.param("py-erl", False, id="py-erl"),
     *(pytest.param(each, True, id=f"{each}-silent", marks=pytest.mark.slow) for each in CUTS),
-    pytest.param("py-py", False, id="py-py", marks=pytest.mark.slow),
+    *(pytest.param(each, False, id=each, marks=pytest.mark.slow) for each in ("py-erl", "py-py")),
 ]
 
 

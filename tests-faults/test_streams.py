@@ -72,7 +72,7 @@ async def test_a_stream_is_the_same_however_it_is_cut(
             assert await a.call(RemoteName("echo", B), LARGE, timeout=30) == LARGE
 
 
-@pytest.mark.parametrize("over", ["tcp", "tls"])
+@pytest.mark.parametrize("over", ["tcp", pytest.param("tls", marks=pytest.mark.slow)])
 async def test_erlangs_stream_is_the_same_however_it_is_cut(
     start_erl: StartErl, epmd_port: int, certificates: Path, invariants: Invariants, over: str
 ) -> None:
@@ -88,7 +88,10 @@ async def test_erlangs_stream_is_the_same_however_it_is_cut(
             proxy.heal()
 
 
-@pytest.mark.parametrize(("delay", "jitter", "rate"), [(0.1, 0.1, 1e9), (0.2, 0.1, 1e9), (0.0, 0.0, 32_000)])
+@pytest.mark.parametrize(
+    ("delay", "jitter", "rate"),
+    [pytest.param(0.1, 0.1, 1e9, marks=pytest.mark.slow), (0.2, 0.1, 1e9), (0.0, 0.0, 32_000)],
+)
 async def test_a_poor_link_loses_nothing(
     epmd: Epmd, invariants: Invariants, delay: float, jitter: float, rate: float
 ) -> None:

@@ -54,7 +54,7 @@ async def test_links_without_traffic_live(
             assert NodeDown not in map(type, await told(monitor))
 
 
-@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.slow), 2.0])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(each, marks=pytest.mark.slow) for each in (1.0, 2.0))])
 async def test_a_blocked_loop_is_no_reason_to_give_peers_up(
     epmd: Epmd, invariants: Invariants, caplog: pytest.LogCaptureFixture, share: float
 ) -> None:
