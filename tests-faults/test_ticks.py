@@ -91,6 +91,7 @@ async def test_a_quarter_of_the_tick_time_is_told_and_less_is_not(
         assert not caplog.records
 
 
+@pytest.mark.slow
 async def test_erlang_bears_a_short_stall_and_gives_us_up_after_a_long_one(
     start_erl: StartErl, epmd_port: int, invariants: Invariants
 ) -> None:
