@@ -144,7 +144,7 @@ class Connections:
     def route(self, signals: list[Signal]) -> None:
         """Send signals to their nodes, connecting to them if need be."""
         connected = self._up
-        touched: list[Up] = []
+        touched: dict[Up, None] = {}
         for signal in signals:
             node = DESTINATIONS[type(signal)](signal)
             up = connected.get(node)
@@ -161,8 +161,7 @@ class Connections:
                 up.send(message, payload)
             except EtfError as error:
                 self._unsendable(up, signal, error)
-            if up not in touched:
-                touched.append(up)
+            touched[up] = None
         for up in touched:
             transport = up.transport
             transport.flush()
