@@ -62,7 +62,7 @@ async def test_two_nodes_connect_at_once(
         await invariants.settled()
 
 
-@pytest.mark.parametrize("size", [7, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [7, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
 async def test_a_full_mesh_at_once(size: int, epmd: Epmd, invariants: Invariants) -> None:
     """Each node sends to each other one before it has any connection."""
     numbers = [Numbers() for _ in range(size)]

@@ -25,6 +25,7 @@ from erldist_proto import (
     ConnectionRequested,
     Event,
     LocalNode,
+    LocalProtocolError,
     NodeName,
     Received,
     Refuse,
@@ -161,6 +162,10 @@ class Connections:
                 up.send(message, payload)
             except EtfError as error:
                 self._unsendable(up, signal, error)
+            except LocalProtocolError:
+                if up.transport.connection.state is State.CONNECTED:
+                    raise
+                # It has just ended, and we are told next: what is sent now is lost with it.
             touched[up] = None
         for up in touched:
             transport = up.transport
