@@ -145,7 +145,8 @@ async def test_erlang_and_we_survive_a_byte_that_changes(
 ) -> None:
     erl = await start_erl(ERL)
     await erl.eval(ECHO)
-    async with linked_with_erl(epmd_port, seed=seeds[0]) as (node, proxy, _):
+    # Hidden, since one letter changed in a message to OTP's `global` ends that, and then the whole of Erlang.
+    async with linked_with_erl(epmd_port, seed=seeds[0], hidden=True) as (node, proxy, _):
         for seed in seeds:
             await corrupted(node, ERL, proxy, seed)
             assert await node.call(RemoteName("echo", ERL), seed, timeout=30) == seed
