@@ -15,7 +15,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 # nox turns this on when CI is set; a Python that a machine lacks is a skipped line everywhere.
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop", "faults"]
+nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop", "quick_faults"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PACKAGES = sorted(path.parent.name for path in Path("packages").glob("*/pyproject.toml"))
@@ -137,10 +137,21 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Networks that fail, nodes that die or stall: the quick ones, or all with `-- -m ""`."""
+    """Networks that fail, nodes that die or stall: every fault test, some 20 minutes."""
+    _faults(session)
+
+
+@nox.session
+def quick_faults(session: nox.Session) -> None:
+    """The fault tests that take a few seconds each, at least one a fault."""
+    _faults(session, "-m", "not slow")
+
+
+def _faults(session: nox.Session, *options: str) -> None:
+    """Run fault tests, chosen by options of pytest."""
     install(session, every_package(), *group("test"))
-    # They wait for time to pass more than they compute; those that measure time run in one worker each.
-    session.run("pytest", "tests-faults", "-n", "3", "-m", "not slow", *session.posargs)
+    # They wait for time to pass more than they compute.
+    session.run("pytest", "tests-faults", "-n", "3", *options, *session.posargs)
 
 
 @nox.session

@@ -44,7 +44,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(params=["tcp", "tls"])
-def tls(request: pytest.FixtureRequest, certificates: Path) -> Tls | None:
-    """For tests of nodes of ours over both."""
-    return tls_of(certificates) if request.param == "tls" else None
+@pytest.fixture(params=["tcp", pytest.param("tls", marks=pytest.mark.slow)])
+def tls(request: pytest.FixtureRequest) -> Tls | None:
+    """For tests of nodes of ours over both; TLS has no fault of its own there, so it can wait."""
+    return tls_of(request.getfixturevalue("certificates")) if request.param == "tls" else None

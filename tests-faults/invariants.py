@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-from ergo_node import Node, RemoteName
+from ergo_node import Node, NodeEvent, NodeMonitor, RemoteName
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import Down, Exit, GenServer
 
@@ -35,6 +35,12 @@ async def eventually(condition: Callable[[], object], within: float = PATIENCE) 
 async def handled_by(node: Node, peer: str, within: float = PATIENCE) -> None:
     """Wait until a peer has handled all that was sent to it so far, and this node what it had sent before."""
     await node.call(RemoteName("net_kernel", peer), (Atom("is_auth"), Atom(node.name)), timeout=within)
+
+
+async def told(monitor: NodeMonitor) -> list[NodeEvent]:
+    """End a subscription, and return what it had been told that nobody has taken yet."""
+    monitor.close()
+    return [event async for event in monitor]
 
 
 class Numbers:

@@ -9,7 +9,7 @@ from ergo_node import Node, NodeDown
 from ergo_node.testing import FaultProxy
 from erlang_peer import Erl, StartErl
 from etf_codec import Atom, Pid
-from invariants import Bonded, Bonds, Invariants, Numbered, Numbers, eventually, handled_by
+from invariants import Bonded, Bonds, Invariants, Numbered, Numbers, eventually, handled_by, told
 from links import COOKIE, HOST
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +101,7 @@ async def test_a_netsplit_of_a_mixed_cluster_heals(
         assert sorted(made.nodes[RIGHT].nodes("all")) == sorted([ERL_LEFT, ERL_RIGHT, LEFT])
         # What was not cut was never lost, nor is anything resolved again.
         lost = {
-            name: sorted(each.node for each in monitor._events if isinstance(each, NodeDown))
+            name: sorted(each.node for each in await told(monitor) if isinstance(each, NodeDown))
             for name, monitor in monitors.items()
         }
         assert lost == {LEFT: sorted([RIGHT, ERL_RIGHT]), RIGHT: sorted([LEFT, ERL_LEFT])}

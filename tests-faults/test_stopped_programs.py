@@ -11,7 +11,7 @@ from epmd_server import serve
 from ergo_node import Epmd, Node, NodeDown, NodeUp
 from erlang_peer import StartErl
 from etf_codec import Atom
-from invariants import Invariants, Numbered, Numbers, eventually, handled_by
+from invariants import Invariants, Numbered, Numbers, eventually, handled_by, told
 from links import COOKIE, ERL, PY
 from python_peer import python_peer
 
@@ -39,8 +39,7 @@ async def stopped_and_continued(node: Node, peer: str, send: Callable[[signal.Si
     await node.reach(peer)
     assert await anext(events) == NodeUp(peer, False)
     await handled_by(node, peer)
-    events.close()
-    assert not events._events
+    assert await told(events) == []
 
 
 async def test_erlang_is_stopped(start_erl: StartErl, epmd_port: int, invariants: Invariants) -> None:

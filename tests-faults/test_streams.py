@@ -6,11 +6,11 @@ from typing import Final
 
 import anyio
 import pytest
-from ergo_node import Epmd, Node, NodeDown, RemoteName, Tls
+from ergo_node import Epmd, Node, RemoteName, Tls
 from ergo_node.testing import FaultProxy
 from erlang_peer import StartErl
 from etf_codec import Atom, Reference, Term
-from invariants import Invariants, Numbered, Numbers, handled_by
+from invariants import Invariants, Numbered, Numbers, handled_by, told
 from links import COOKIE, ERL, HOST, A, B, erl_tls_args, linked_pair, linked_with_erl, tls_of
 from otp_behaviors import ExitError, GenServer
 
@@ -72,7 +72,7 @@ async def test_a_stream_is_the_same_however_it_is_cut(
             assert await a.call(RemoteName("echo", B), LARGE, timeout=30) == LARGE
 
 
-@pytest.mark.parametrize("over", ["tcp", "tls"])
+@pytest.mark.parametrize("over", ["tcp", pytest.param("tls", marks=pytest.mark.slow)])
 async def test_erlangs_stream_is_the_same_however_it_is_cut(
     start_erl: StartErl, epmd_port: int, certificates: Path, invariants: Invariants, over: str
 ) -> None:
@@ -88,7 +88,10 @@ async def test_erlangs_stream_is_the_same_however_it_is_cut(
             proxy.heal()
 
 
-@pytest.mark.parametrize(("delay", "jitter", "rate"), [(0.1, 0.1, 1e9), (0.2, 0.1, 1e9), (0.0, 0.0, 32_000)])
+@pytest.mark.parametrize(
+    ("delay", "jitter", "rate"),
+    [pytest.param(0.1, 0.1, 1e9, marks=pytest.mark.slow), (0.2, 0.1, 1e9), (0.0, 0.0, 32_000)],
+)
 async def test_a_poor_link_loses_nothing(
     epmd: Epmd, invariants: Invariants, delay: float, jitter: float, rate: float
 ) -> None:
@@ -105,7 +108,7 @@ async def test_a_poor_link_loses_nothing(
         await handled_by(a, B)
         numbers.assert_in_order()
         assert numbers.received == 300
-        assert NodeDown not in map(type, events._events)
+        assert await told(events) == []
 
 
 async def corrupted(node: Node, peer: str, proxy: FaultProxy, seed: int) -> None:
@@ -122,13 +125,14 @@ async def corrupted(node: Node, peer: str, proxy: FaultProxy, seed: int) -> None
         await node.disconnect(peer)
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 200), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 200), marks=pytest.mark.slow)], ids=str)
 @pytest.mark.timeout(400)
 async def test_a_byte_that_changes_ends_the_connection_at_worst(
     epmd: Epmd, tls: Tls | None, invariants: Invariants, seeds: range
 ) -> None:
     """F5: whatever it makes of the message, neither node crashes or hangs, and they can connect again."""
-    async with linked_pair(epmd, tls=tls, seed=seeds[0]) as (a, b, proxy):
+    # Hidden: what `global` would say may come to `echo` by a changed letter, which rightly ends by it.
+    async with linked_pair(epmd, tls=tls, seed=seeds[0], hidden=True) as (a, b, proxy):
         await b.start(Echo, name="echo")
         for seed in seeds:
             await corrupted(a, B, proxy, seed)
@@ -142,7 +146,8 @@ async def test_erlang_and_we_survive_a_byte_that_changes(
 ) -> None:
     erl = await start_erl(ERL)
     await erl.eval(ECHO)
-    async with linked_with_erl(epmd_port, seed=seeds[0]) as (node, proxy, _):
+    # Hidden, since one letter changed in a message to OTP's `global` ends that, and then the whole of Erlang.
+    async with linked_with_erl(epmd_port, seed=seeds[0], hidden=True) as (node, proxy, _):
         for seed in seeds:
             await corrupted(node, ERL, proxy, seed)
             assert await node.call(RemoteName("echo", ERL), seed, timeout=30) == seed

@@ -9,7 +9,7 @@ from epmd_server import look_up
 from ergo_node import Epmd, Node, NodeDown, NodeUp
 from erlang_peer import StartErl
 from etf_codec import Atom
-from invariants import Invariants, Numbered, Numbers, handled_by
+from invariants import Invariants, Numbered, Numbers, handled_by, told
 from links import COOKIE, ERL, PY, A, B, linked_pair, linked_with_erl
 from python_peer import python_peer
 
@@ -51,10 +51,10 @@ async def test_links_without_traffic_live(
         assert (sorted(a.nodes("all")), a.nodes()) == ([B, hidden.name], [B])
         assert await erl.eval("lists:sort(nodes(connected))") == [Atom(PY), Atom("veiled@127.0.0.1")]
         for monitor in monitors:
-            assert NodeDown not in map(type, monitor._events)
+            assert NodeDown not in map(type, await told(monitor))
 
 
-@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.slow), 2.0])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(each, marks=pytest.mark.slow) for each in (1.0, 2.0))])
 async def test_a_blocked_loop_is_no_reason_to_give_peers_up(
     epmd: Epmd, invariants: Invariants, caplog: pytest.LogCaptureFixture, share: float
 ) -> None:
@@ -70,7 +70,7 @@ async def test_a_blocked_loop_is_no_reason_to_give_peers_up(
                 block(share * tick_time)
                 await handled_by(a, B)
         numbers.assert_in_order()
-        assert NodeDown not in map(type, events._events)
+        assert await told(events) == []
         assert any(f"{A} stood still" in each.message for each in caplog.records)
 
 
@@ -91,6 +91,7 @@ async def test_a_quarter_of_the_tick_time_is_told_and_less_is_not(
         assert not caplog.records
 
 
+@pytest.mark.slow
 async def test_erlang_bears_a_short_stall_and_gives_us_up_after_a_long_one(
     start_erl: StartErl, epmd_port: int, invariants: Invariants
 ) -> None:

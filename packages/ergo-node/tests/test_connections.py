@@ -19,6 +19,7 @@ from erldist_proto import (
     Connection,
     ConnectionRequested,
     LocalNode,
+    RegSend,
 )
 from etf_codec import Atom, Pid, Term
 from otp_behaviors import Down, Exit, ExitError, GenServer, NoConnection, NoProcess, Process, ServerRef
@@ -395,3 +396,32 @@ async def test_a_peer_that_connects_twice_says_which_connection_it_means(pair: P
                 assert a.nodes() == [peer]
                 events.close()
                 assert [event async for event in events] == []
+
+
+class Answering(GenServer):
+    """Answers each pid that it is sent."""
+
+    def handle_info(self, message: Term) -> None:
+        assert isinstance(message, Pid)
+        self.send(message, "answer")
+
+    def handle_call(self, request: Term, caller: object) -> Term:
+        return request
+
+
+async def test_who_answers_a_peer_that_breaks_the_protocol_next_lives_on(pair: Pair) -> None:
+    """Message and nonsense come in one read: the answer is lost with the connection, and nothing else."""
+    a, peer = pair[0], "p@127.0.0.1"
+    with anyio.fail_after(10), a.monitor_nodes() as events:
+        server = await a.start(Answering, name="answering")
+        async with await anyio.connect_tcp(HOST, a.port) as stream:
+            connection = Connection.initiator(LocalNode(peer, 8), a.name, COOKIE, monotonic())
+            assert isinstance(await shake_hands(stream, connection), Connected)
+            assert await anext(events) == NodeUp(peer, hidden=False)
+            me = Pid(peer, 1, 0, 8)
+            connection.send(RegSend(me, Atom("answering")), me)
+            nonsense = b"\x00\x00\x00\x02\xff\xff"
+            await stream.send(b"".join([*connection.data_to_send(), nonsense]))
+            event = await anext(events)
+            assert isinstance(event, NodeDown)
+        assert await a.call(server, 1) == 1

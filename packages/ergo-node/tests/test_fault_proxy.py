@@ -262,3 +262,16 @@ async def test_an_error_in_the_block_is_raised_as_it_is(free_tcp_port: int) -> N
     with pytest.raises(ZeroDivisionError):
         async with FaultProxy(free_tcp_port):
             raise ZeroDivisionError
+
+
+async def test_who_has_just_connected_is_reset_when_the_proxy_is_left() -> None:
+    """The proxy itself is still connecting then."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        with anyio.fail_after(DEADLINE):
+            async with FaultProxy(listener.extra(SocketAttribute.local_port)) as proxy:
+                near = await anyio.connect_tcp("127.0.0.1", proxy.port)
+                while not proxy.accepted:
+                    await anyio.lowlevel.checkpoint()
+            async with near:
+                with pytest.raises(anyio.BrokenResourceError):
+                    await near.receive()

@@ -25,6 +25,7 @@ from erldist_proto import (
     ConnectionRequested,
     Event,
     LocalNode,
+    LocalProtocolError,
     NodeName,
     Received,
     Refuse,
@@ -144,7 +145,7 @@ class Connections:
     def route(self, signals: list[Signal]) -> None:
         """Send signals to their nodes, connecting to them if need be."""
         connected = self._up
-        touched: list[Up] = []
+        touched: dict[Up, None] = {}
         for signal in signals:
             node = DESTINATIONS[type(signal)](signal)
             up = connected.get(node)
@@ -161,8 +162,11 @@ class Connections:
                 up.send(message, payload)
             except EtfError as error:
                 self._unsendable(up, signal, error)
-            if up not in touched:
-                touched.append(up)
+            except LocalProtocolError:
+                if up.transport.connection.state is State.CONNECTED:
+                    raise
+                # It has just ended, and we are told next: what is sent now is lost with it.
+            touched[up] = None
         for up in touched:
             transport = up.transport
             transport.flush()

@@ -174,9 +174,12 @@ class FaultProxy:
             return
         try:
             far = await anyio.connect_tcp(*self._target)
-        except OSError:
-            await reset(near)
-            return
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await reset(near)
+            if isinstance(error, OSError):
+                return
+            raise
         bound(far)
         connection = Connection(near, far, self._directions, self._random)
         self._connections.append(connection)
