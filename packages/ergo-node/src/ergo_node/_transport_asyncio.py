@@ -40,8 +40,6 @@ class ProtocolTransport(Transport, asyncio.Protocol):
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         self._loop = asyncio.get_running_loop()
-        # uvloop itself writes what came up in an iteration at its end, all together.
-        self._gathers = type(self._loop).__module__.partition(".")[0] == "uvloop"
         self._woken = anyio.Event()
         self._gone = anyio.Event()
         self._error: Exception | None = None
@@ -49,6 +47,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._io: Any = None
         self._receiving = False
         self.blocked = False
+        self._may_write = True
         self._written = False
         self._paused = False
 
@@ -63,7 +62,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
-        self._receiving = True
+        self._receiving = self._may_write = True
         try:
             self._received(data)
         except Exception as error:
@@ -126,19 +125,19 @@ class ProtocolTransport(Transport, asyncio.Protocol):
                 await self._gone.wait()
 
     def flush(self) -> None:
-        """Write the first message at once, and together those that follow in the same iteration.
+        """Write the first message after a read at once, and together those that follow in an iteration.
 
         But no more together than makes senders wait: only what is written shows what the peer takes.
         """
         if self._receiving:
             if self.connection.bytes_pending > BUSY_BYTES:
                 self._write()
-        elif self._gathers or self.connection.bytes_pending > BUSY_BYTES:
+        elif self._may_write or self.connection.bytes_pending > BUSY_BYTES:
+            self._may_write = False
             self._write()
         elif not self._written:
             self._written = True
             self._loop.call_soon(self._write_rest)
-            self._write()
 
     @property
     def busy(self) -> bool:
