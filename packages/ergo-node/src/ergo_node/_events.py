@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self, TypeAlias
+from math import inf
+from typing import Final, TypeAlias
 
-import anyio
-import anyio.lowlevel
 from etf_codec import Atom, Pid
 from otp_behaviors import Kernel
+
+from ergo_node._subscription import Subscription
 
 NODEUP: Final = Atom("nodeup")
 NODEDOWN: Final = Atom("nodedown")
@@ -49,7 +48,7 @@ class Audience:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._monitors: list[NodeMonitor] = []
+        self._monitors: list[Subscription] = []
         self._processes: dict[Pid, bool] = {}
 
     def monitor(self) -> NodeMonitor:
@@ -85,45 +84,13 @@ class Audience:
             monitor.close()
 
 
-class NodeMonitor:
+class NodeMonitor(Subscription):
     """A subscription to nodes coming and going; `async for` it, leave the block or `close` it to end it."""
 
-    def __init__(self, ended: Callable[[NodeMonitor], None]) -> None:
-        self._ended = ended
-        self._events: deque[NodeEvent] = deque()
-        self._told = anyio.Event()
-        self._closed = False
-
-    def __aiter__(self) -> Self:
-        return self
+    def __init__(self, ended: Callable[[Subscription], None]) -> None:
+        # There is no more to read than nodes came and went.
+        super().__init__("nodes coming and going", ended, inf)
 
     async def __anext__(self) -> NodeEvent:
-        await anyio.lowlevel.checkpoint()
-        while not self._events:
-            if self._closed:
-                raise StopAsyncIteration
-            await self._told.wait()
-        event = self._events.popleft()
-        if not self._events and not self._closed:
-            self._told = anyio.Event()
+        event: NodeEvent = await super().__anext__()
         return event
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def tell(self, event: NodeEvent) -> None:
-        """Put an event into the subscription."""
-        self._events.append(event)
-        self._told.set()
-
-    def close(self) -> None:
-        """End the subscription: its `async for` ends when it has seen what came before."""
-        if not self._closed:
-            self._closed = True
-            self._ended(self)
-            self._told.set()

@@ -26,10 +26,10 @@ class Subscription:
     Args:
         what: what was subscribed to, for the error.
         ended: is called when it ends.
-        max_unread: how many messages may wait.
+        max_unread: how many messages may wait; `math.inf` for any number.
     """
 
-    def __init__(self, what: str, ended: Callable[[Subscription], None], max_unread: int) -> None:
+    def __init__(self, what: str, ended: Callable[[Subscription], None], max_unread: float) -> None:
         if max_unread < 1:
             raise ValueError(f"max_unread must be at least 1, not {max_unread}")
         self._what = what
