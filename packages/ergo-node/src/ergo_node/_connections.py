@@ -60,6 +60,9 @@ logger: Final = logging.getLogger("ergo_node")
 DEFAULT_POLICY: Final = Policy()
 DEFAULT_LIMITS: Final = ConnectionLimits()
 
+QUIET_ENDS: Final = ("connection_closed", "disconnect")
+"""Reasons for which a connection that a peer opened ends without a warning."""
+
 MAX_WAITING_SIGNALS: Final = 10_000
 """What may wait for a connection that is being made before senders wait as well."""
 
@@ -356,7 +359,8 @@ class Connections:
         finally:
             self._shaken(transport)
         closed = transport.closed
-        if closed is not None and closed.reason not in ("connection_closed", "disconnect"):
+        # `nok` is how one of two connections made at once gives way to the other.
+        if closed is not None and closed.reason not in QUIET_ENDS and closed.status != "nok":
             logger.warning("connection from %s: %s", transport.host, closed.text)
 
     def _shaken(self, transport: Transport) -> None:
