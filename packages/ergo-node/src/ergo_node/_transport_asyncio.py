@@ -120,7 +120,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             if self.closed is None:
                 connection.close()
                 self._report()
-            self._io.abort()
+            if not self._gone.is_set():
+                self._io.abort()
             with anyio.CancelScope(shield=True):
                 await self._gone.wait()
 
@@ -241,7 +242,13 @@ class ProtocolListener(Listener):
         loop = asyncio.get_running_loop()
 
         async def take_one(listening: socket.socket) -> None:
-            sock, _ = await loop.sock_accept(listening)
+            # Not by `sock_accept`, which loses who connects in the moment that it is cancelled.
+            await anyio.wait_readable(listening)
+            try:
+                sock, _ = listening.accept()
+            except BlockingIOError:
+                return  # whoever it was has gone again
+            sock.setblocking(False)
             try:
                 await loop.connect_accepted_socket(lambda: Doorman(reception, tasks), sock)
             except OSError:
