@@ -15,7 +15,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 # nox turns this on when CI is set; a Python that a machine lacks is a skipped line everywhere.
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop"]
+nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop", "quick_faults"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PACKAGES = sorted(path.parent.name for path in Path("packages").glob("*/pyproject.toml"))

@@ -56,48 +56,32 @@ class MemoryTransport(asyncio.Transport):
             self._protocol.data_received(data)
 
 
-class Visitor:
-    """Who connects, until the server takes it; stands for the socket that accepting gives."""
-
-    def __init__(self, near: MemoryTransport) -> None:
-        self.near = near
-        self.met = asyncio.Event()
-
-    def close(self) -> None:
-        """It is not taken."""
-        self.near.close()
-
-
 class MemoryLoop(asyncio.SelectorEventLoop):
-    """A loop whose clients and servers meet in memory, by the port of the server's socket."""
+    """A loop whose clients and servers meet by real sockets, and then talk in memory."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._visitors: dict[int, asyncio.Queue[Visitor]] = {}
-
-    def _at(self, port: int) -> "asyncio.Queue[Visitor]":
-        return self._visitors.setdefault(port, asyncio.Queue())
+        self._visitors: dict[Any, tuple[MemoryTransport, asyncio.Event]] = {}
+        """The client's end for each address that knocks, and what tells it that it was taken."""
 
     # Of their many arguments, these methods take those that the node gives.
-    async def sock_accept(self, sock: socket.socket) -> Any:
-        """Wait for who connects to the port of a socket."""
-        return await self._at(sock.getsockname()[1]).get(), ("127.0.0.1", 0)
-
     async def connect_accepted_socket(self, factory: Any, sock: Any) -> Any:  # type: ignore[override]  # see above
         """Make the server's end."""
         far = factory()
         theirs = MemoryTransport(self, far)
-        theirs.peer, sock.near.peer = sock.near, theirs
+        ours, taken = self._visitors.pop(sock.getpeername())
+        sock.close()
+        ours.peer, theirs.peer = theirs, ours
         far.connection_made(theirs)
-        sock.met.set()
+        taken.set()
         return theirs, far
 
     async def create_connection(self, factory: Any, host: str, port: int) -> Any:  # type: ignore[override]  # see above
         """Make the client's end, once the server has made its own."""
         near = factory()
-        ours = MemoryTransport(self, near)
-        visitor = Visitor(ours)
-        self._at(port).put_nowait(visitor)
-        await visitor.met.wait()
+        ours, taken = MemoryTransport(self, near), asyncio.Event()
+        with socket.create_connection((host, port)) as knock:
+            self._visitors[knock.getsockname()] = ours, taken
+            await taken.wait()
         near.connection_made(ours)
         return ours, near

@@ -150,14 +150,15 @@ async def main() -> None:
     async with near, far:
         near.add_route(far.name, "127.0.0.1", far.port)
         local = await near.start(Server)
-        await far.start(Server, name="server")
+        server = await far.start(Server, name="server")
         paths: dict[str, tuple[Path, int]] = {
             "yardstick": (repeated(yardstick), 100),
             "encode $gen_call": (repeated(lambda: encode(CALL)), 200),
             "decode $gen_call": (repeated(lambda: decode(message)), 200),
             **wire_paths(),
             "local call": (called(local.call, PING), 200),
-            "remote call": (called(near.call, RemoteName("server", far.name), PING), 100),
+            "remote call": (called(near.call, server.pid, PING), 100),
+            "remote call by name": (called(near.call, RemoteName("server", far.name), PING), 100),
         }
         for path, _ in paths.values():
             await path(WARM)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio.abc import SocketStream
 from epmd_server import (
@@ -260,6 +261,18 @@ async def test_leaving_closes_every_connection_at_once() -> None:
         assert anyio.current_time() - started < 2.0
         for stream in streams:
             assert await read_to_end(stream) == b""
+
+
+async def test_who_connects_in_the_moment_of_leaving_is_told_so() -> None:
+    # The event loop sees the client in the very iteration in which the server is left: asyncio's own
+    # `sock_accept` keeps such a client's socket open, where nobody will ever find it.
+    async with serve("127.0.0.1", 0) as server:
+        await anyio.wait_all_tasks_blocked()
+        client = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        await anyio.lowlevel.checkpoint()
+    with client, pytest.raises(ConnectionResetError):
+        if client.recv(1) == b"":
+            raise ConnectionResetError("or it was accepted first, and then closed")
 
 
 async def test_an_error_of_the_caller_is_not_wrapped() -> None:

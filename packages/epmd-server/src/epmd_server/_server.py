@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup, TaskStatus
+from anyio.abc import SocketStream, TaskGroup, TaskStatus
 
 from ._addresses import ListenAddress, is_local_peer
 from ._environment import epmd_port, listen_addresses
@@ -65,46 +65,51 @@ class Server:
         await self._closed.wait()
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
-        listeners = [await SocketListener.from_socket(sock) for sock in self._sockets]
         try:
             async with anyio.create_task_group() as tasks:
-                for listener in listeners:
-                    tasks.start_soon(self._accept, listener, tasks)
+                for listening in self._sockets:
+                    listening.setblocking(False)
+                    tasks.start_soon(self._accept, listening, tasks)
                 task_status.started()
                 await self._killed.wait()
                 tasks.cancel_scope.cancel()
         finally:
-            for listener in listeners:
-                with anyio.CancelScope(shield=True):
-                    await listener.aclose()
+            for listening in self._sockets:
+                listening.close()
             self._closed.set()
 
-    async def _accept(self, listener: SocketListener, tasks: TaskGroup) -> None:
+    async def _accept(self, listening: socket.socket, tasks: TaskGroup) -> None:
         failing = False
         while True:
             if self._delay_accept:
                 await anyio.sleep(self._delay_accept)
             try:
-                stream = await listener.accept()
-            except (OSError, anyio.BrokenResourceError) as error:
+                # Not by a listener of anyio: on asyncio it loses who connects in the moment of its end.
+                await anyio.wait_readable(listening)
+                sock, _ = listening.accept()
+            except BlockingIOError:
+                continue  # whoever it was has gone again
+            except OSError as error:
                 # No descriptor is free, or the client has gone already. Neither may end the server:
                 # descriptors come back as nodes leave and idle clients time out.
                 if not failing:
-                    logger.warning("error in accept: %s", error.__cause__ or error)
+                    logger.warning("error in accept: %s", error)
                 failing = True
                 await anyio.sleep(ACCEPT_PAUSE)
             else:
                 failing = False
-                tasks.start_soon(self._serve_connection, stream)
+                tasks.start_soon(self._serve_connection, sock)
 
-    async def _serve_connection(self, stream: SocketStream) -> None:
+    async def _serve_connection(self, sock: socket.socket) -> None:
         # Not the file descriptor: the system may give that to the next client before this task has ended.
         number = next(self._numbers)
         now = anyio.current_time()
-        session = Session(self._registry, self._policy, connection=number, local=_is_local(stream), now=now)
+        session = Session(self._registry, self._policy, connection=number, local=_is_local(sock), now=now)
         scope = self._connections[number] = anyio.CancelScope()
+        stream: SocketStream | None = None
         try:
             with scope:
+                stream = await _stream(sock)
                 await self._converse(stream, session)
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             logger.debug("connection %d lost: %s", number, error)
@@ -115,8 +120,11 @@ class Server:
             session.receive_eof()
             self._react(session.events())
             del self._connections[number]
-            with anyio.CancelScope(shield=True):
-                await stream.aclose()
+            if stream is None:
+                sock.close()
+            else:
+                with anyio.CancelScope(shield=True):
+                    await stream.aclose()
 
     async def _converse(self, stream: SocketStream, session: Session) -> None:
         while session.state is not State.CLOSED:
@@ -224,10 +232,15 @@ def _listen_addresses(host: str | Sequence[str] | None) -> list[ListenAddress]:
     return [ListenAddress(each) for each in ([host] if isinstance(host, str) else host)]
 
 
-def _is_local(stream: SocketStream) -> bool:
+async def _stream(sock: socket.socket) -> SocketStream:
     try:
-        peer = stream.extra(SocketAttribute.remote_address)
-        own = stream.extra(SocketAttribute.local_address)
-    except (OSError, anyio.TypedAttributeLookupError):
+        return await SocketStream.from_socket(sock)
+    except ValueError as error:  # what anyio says of a socket that is not connected any more
+        raise ConnectionResetError(str(error)) from error
+
+
+def _is_local(sock: socket.socket) -> bool:
+    try:
+        return is_local_peer(str(sock.getpeername()[0]), str(sock.getsockname()[0]))
+    except OSError:
         return False
-    return is_local_peer(str(peer[0]), str(own[0]))

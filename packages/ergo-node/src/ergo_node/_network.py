@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -107,6 +108,45 @@ class StreamListener(Listener):
     async def aclose(self) -> None:
         """Listen no more."""
         await self._listener.aclose()
+
+
+async def accepted(listening: socket.socket) -> socket.socket:
+    """Wait for who connects.
+
+    Not by asyncio's `sock_accept`, nor by the listeners of anyio, which call that: it loses who connects in
+    the moment that it is cancelled.
+    """
+    while True:
+        await anyio.wait_readable(listening)
+        try:
+            sock, _ = listening.accept()
+        except BlockingIOError:
+            continue  # whoever it was has gone again
+        sock.setblocking(False)
+        return sock
+
+
+async def serve_streams(
+    listener: MultiListener[SocketStream], serve: Callable[[SocketStream], Awaitable[None]]
+) -> None:
+    """Serve who connects, each in a task of its own, until this is cancelled."""
+
+    async def serve_one(sock: socket.socket) -> None:
+        try:
+            stream = await SocketStream.from_socket(sock)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError | ValueError):
+                return  # it is not connected any more
+            raise
+        await serve(stream)
+
+    async def take_one(listening: socket.socket) -> None:
+        tasks.start_soon(serve_one, await accepted(listening))
+
+    async with anyio.create_task_group() as tasks:
+        for each in listener.listeners:
+            tasks.start_soon(take_all, partial(take_one, each.extra(SocketAttribute.raw_socket)))
 
 
 async def take_all(take_one: Callable[[], Awaitable[None]]) -> NoReturn:

@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ergo_node._config import SHUTDOWN_GRACE
-from ergo_node._network import Listener, Network, Reception, take_all
+from ergo_node._network import Listener, Network, Reception, accepted, take_all
 from ergo_node._transport import BUSY_BYTES, JOIN_BYTES, Transport, Wiring, joined
 
 BUFFER_HIGH: Final = 262_144
@@ -242,13 +242,7 @@ class ProtocolListener(Listener):
         loop = asyncio.get_running_loop()
 
         async def take_one(listening: socket.socket) -> None:
-            # Not by `sock_accept`, which loses who connects in the moment that it is cancelled.
-            await anyio.wait_readable(listening)
-            try:
-                sock, _ = listening.accept()
-            except BlockingIOError:
-                return  # whoever it was has gone again
-            sock.setblocking(False)
+            sock = await accepted(listening)
             try:
                 await loop.connect_accepted_socket(lambda: Doorman(reception, tasks), sock)
             except OSError:

@@ -20,6 +20,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from ergo_node._errors import CannotStart
 from ergo_node._health import Health
+from ergo_node._network import serve_streams
 from ergo_node._node import Node
 
 try:
@@ -139,7 +140,7 @@ async def serve_health(node: Node, *, host: str = "127.0.0.1", port: int = 0) ->
         ) from error
     server = HealthServer(node, int(listener.extra(SocketAttribute.local_port)))
     async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, server.take)
+        tasks.start_soon(serve_streams, listener, server.take)
         try:
             yield server
         finally:

@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
+from ergo_node._network import serve_streams
 from ergo_node.testing._pipe import Direction, Faults, Pipe, bound, reset
 
 Way: TypeAlias = Literal["out", "in", "both"]
@@ -59,7 +60,7 @@ class FaultProxy:
         self.port = int(self._listener.extra(SocketAttribute.local_port))
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._tasks.start_soon(self._listener.serve, self._accept)
+        self._tasks.start_soon(serve_streams, self._listener, self._accept)
         return self
 
     async def __aexit__(
