@@ -231,7 +231,7 @@ async def test_reading_pauses_while_a_process_is_slow(epmd: Epmd, monkeypatch: p
             peer = await Peer.connect(a)
             async with peer.stream, anyio.create_task_group() as tasks:
                 tasks.start_soon(pour, peer)
-                await until(lambda: bool(a._flow._full))
+                await until(lambda: bool(a._arrivals.flow._full))
                 mailbox = a.kernel.table.by_pid[slow.pid].mailbox
                 assert len(mailbox) < 10 * 4 * BUSY_BYTES // len(CHUNK)
                 assert poured[0] < total
@@ -244,7 +244,7 @@ async def test_reading_pauses_while_a_process_is_slow(epmd: Epmd, monkeypatch: p
                 while len(seen) < total:
                     seen = await slow.call(Atom("seen"), timeout=20)
                 assert seen == list(range(total))
-            assert not a._flow._full
+            assert not a._arrivals.flow._full
 
 
 class Busy(GenServer):
@@ -278,4 +278,4 @@ async def test_reading_pauses_while_the_kernel_is_behind(epmd: Epmd, monkeypatch
                 while count < 20_000:
                     count = await busy.call(Atom("count"))
         assert pauses
-        assert not a._flow._backlog
+        assert not a._arrivals.flow._backlog

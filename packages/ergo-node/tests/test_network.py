@@ -11,6 +11,10 @@ pytestmark = pytest.mark.anyio
 HOST = "127.0.0.1"
 
 
+def ignore(transport: Transport, what: object) -> None:
+    """Take messages, or events."""
+
+
 class Door(Reception):
     """Lets in the first who comes, and writes down from where they come."""
 
@@ -22,7 +26,7 @@ class Door(Reception):
         self.hosts.append(host)
         if len(self.hosts) > 1:
             return None
-        return Wiring(connected_pair(now=anyio.current_time())[0], lambda transport, events: None, host=host)
+        return Wiring(connected_pair(now=anyio.current_time())[0], ignore, ignore, host=host)
 
     async def run(self, transport: Transport) -> None:
         self.inside.set()
@@ -48,6 +52,6 @@ async def test_nobody_listens() -> None:
     listener = await StreamNetwork().listen(HOST, 0)
     port = listener.port
     await listener.aclose()
-    wiring = Wiring(connected_pair()[0], lambda transport, events: None)
+    wiring = Wiring(connected_pair()[0], ignore, ignore)
     with pytest.raises(ConnectionRefusedError):
         await StreamNetwork().connect(HOST, port, wiring)

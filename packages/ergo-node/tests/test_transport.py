@@ -10,9 +10,9 @@ import trio.testing
 from anyio.streams.stapled import StapledObjectStream
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._transport import JOIN_BYTES, StreamTransport, Transport, Wiring, joined
-from erldist_proto import Closed, Connection, Event, Received, SendSender
+from erldist_proto import Closed, Connection, ControlMessage, Event, Received, SendSender
 from erldist_proto.testing import connected_pair
-from etf_codec import Pid
+from etf_codec import Pid, Term
 
 SENDER, TO = Pid("alice@host", 1, 0, 1), Pid("bob@host", 1, 0, 2)
 SMALL, LARGE = b"x" * 100, b"y" * (JOIN_BYTES + 1)
@@ -71,7 +71,10 @@ class End:
     def __init__(self, connection: Connection, pipe: anyio.abc.ByteStream) -> None:
         self.events: list[Event] = []
         self.arrived = anyio.Event()
-        self.transport = StreamTransport(Wiring(connection, self._handle), pipe)
+        self.transport = StreamTransport(Wiring(connection, self._deliver, self._handle), pipe)
+
+    def _deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
+        self._handle(transport, [Received(*message) for message in messages])
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
         assert transport is self.transport

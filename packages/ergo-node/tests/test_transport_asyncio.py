@@ -13,9 +13,9 @@ from ergo_node import Epmd, Node, RemoteName
 from ergo_node._network import Reception
 from ergo_node._transport import BUSY_BYTES, Transport, Wiring
 from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
-from erldist_proto import Closed, Connection, Event, Received, SendSender
+from erldist_proto import Closed, Connection, ControlMessage, Event, Received, SendSender
 from erldist_proto.testing import connected_pair
-from etf_codec import Atom, Pid
+from etf_codec import Atom, Pid, Term
 from otp_behaviors import GenServer
 
 HOST = "127.0.0.1"
@@ -42,11 +42,14 @@ class Party(Reception):
 
     @property
     def wiring(self) -> Wiring:
-        return Wiring(self.connection, self.handle)
+        return Wiring(self.connection, self.deliver, self.handle)
 
     @property
     def payloads(self) -> list[Any]:
         return [event.payload for event in self.events if isinstance(event, Received)]
+
+    def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
+        self.handle(transport, [Received(*message) for message in messages])
 
     def handle(self, transport: Transport, events: list[Event]) -> None:
         self.events += events

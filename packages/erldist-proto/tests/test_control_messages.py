@@ -26,7 +26,6 @@ from erldist_proto import (
     PayloadExit2Tt,
     PayloadExitTt,
     PayloadMonitorPExit,
-    Received,
     RegSend,
     RegSendTt,
     RemoteProtocolError,
@@ -135,7 +134,7 @@ def test_forged_senders_close(message: ControlMessage) -> None:
     term = serialize(message)
     payload = (REASON,) if message.has_payload else ()
     received = incoming.receive(b"\x83D\0" + b"".join(encode_bare((term, *payload), Inline())))
-    assert received == Received(message, REASON if message.has_payload else None)
+    assert received == (message, REASON if message.has_payload else None)
     forged = list(term)
     forged[1 + list(get_annotations(type(message))).index(message.owned)] = Pid("eve@host", 1, 0, 1)
     with pytest.raises(RemoteProtocolError, match="a process of eve@host, but from alice@host"):

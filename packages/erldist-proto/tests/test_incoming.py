@@ -8,7 +8,6 @@ from erldist_proto import (
     ConnectionLimits,
     DistFlags,
     Link,
-    Received,
     RegSend,
     RemoteProtocolError,
 )
@@ -46,7 +45,7 @@ def following(sequence_id: int, fragment_id: int, rest: bytes) -> bytes:
     return b"\x83F" + pack(">QQ", sequence_id, fragment_id) + rest
 
 
-RECEIVED = Received(RegSend(ALICE, NAME), [Atom("hi")])
+RECEIVED = (RegSend(ALICE, NAME), [Atom("hi")])
 
 
 @pytest.mark.parametrize("kind", [bytes, memoryview])
@@ -125,8 +124,8 @@ def test_headers_of_unfinished_messages_enter_the_cache_when_they_arrive() -> No
     packet = b"\x83E" + pack(">QQ", 5, 2) + new + control + b"\x6c"
     assert connection.receive(packet) is None
     cached = connection.receive(b"\x83D\1\0\7" + control + b"\x52\0")
-    assert cached == Received(RegSend(ALICE, NAME), NAME)
-    assert connection.receive(following(5, 1, b"\0\0\0\1\x52\0j")) == Received(RegSend(ALICE, NAME), [NAME])
+    assert cached == (RegSend(ALICE, NAME), NAME)
+    assert connection.receive(following(5, 1, b"\0\0\0\1\x52\0j")) == (RegSend(ALICE, NAME), [NAME])
 
 
 def test_fragments_interleave_with_each_other_and_with_whole_messages() -> None:
@@ -134,9 +133,9 @@ def test_fragments_interleave_with_each_other_and_with_whole_messages() -> None:
     one, two = bare([1]), bare([2])
     assert connection.receive(first(1, 2, CONTROL + one[:1])) is None
     assert connection.receive(first(2, 2, CONTROL + two[:1])) is None
-    assert connection.receive(b"\x83D\0" + LINK) == Received(Link(ALICE, BOB), None)
-    assert connection.receive(following(2, 1, two[1:])) == Received(RegSend(ALICE, NAME), [2])
-    assert connection.receive(following(1, 1, one[1:])) == Received(RegSend(ALICE, NAME), [1])
+    assert connection.receive(b"\x83D\0" + LINK) == (Link(ALICE, BOB), None)
+    assert connection.receive(following(2, 1, two[1:])) == (RegSend(ALICE, NAME), [2])
+    assert connection.receive(following(1, 1, one[1:])) == (RegSend(ALICE, NAME), [1])
 
 
 def test_an_unfinished_message_grows_too_old() -> None:
@@ -159,7 +158,7 @@ def test_the_limits_on_terms_hold() -> None:
 def test_the_atom_for_none() -> None:
     connection = Incoming("alice@host", DEFAULT_FLAGS, ConnectionLimits(), Atom("nil"))
     received = connection.receive(b"\x83D\0" + CONTROL + bare([Atom("nil")]))
-    assert received == Received(RegSend(ALICE, NAME), [None])
+    assert received == (RegSend(ALICE, NAME), [None])
 
 
 def test_the_peer_is_named_in_the_error() -> None:
@@ -172,18 +171,18 @@ def test_a_control_message_is_recalled_only_after_the_same_header() -> None:
     control = b"\x68\x04" + bare(6, ALICE, Atom("")) + b"\x52\0"
     for slot, name in ((1, "one"), (2, "two")):
         new = bytes((1, 0x08, slot, len(name))) + name.encode()
-        expected = Received(RegSend(ALICE, Atom(name)), 1)
+        expected = (RegSend(ALICE, Atom(name)), 1)
         assert connection.receive(b"\x83D" + new + control + b"a\1") == expected
         for _ in range(3):
             assert connection.receive(b"\x83D\1\0" + bytes((slot,)) + control + b"a\1") == expected
     overwritten = b"\x83D\1\x08\1\5three" + control + b"a\1"
-    assert connection.receive(overwritten) == Received(RegSend(ALICE, Atom("three")), 1)
-    assert connection.receive(b"\x83D\1\0\1" + control + b"a\1") == Received(RegSend(ALICE, Atom("three")), 1)
+    assert connection.receive(overwritten) == (RegSend(ALICE, Atom("three")), 1)
+    assert connection.receive(b"\x83D\1\0\1" + control + b"a\1") == (RegSend(ALICE, Atom("three")), 1)
 
 
 def test_a_recalled_control_message_needs_its_payload_still() -> None:
     connection = incoming()
     for _ in range(2):
-        assert connection.receive(b"\x83D\0" + CONTROL + b"a\1") == Received(RegSend(ALICE, NAME), 1)
+        assert connection.receive(b"\x83D\0" + CONTROL + b"a\1") == (RegSend(ALICE, NAME), 1)
     with pytest.raises(RemoteProtocolError, match="corrupted external term"):
         connection.receive(b"\x83D\0" + CONTROL)

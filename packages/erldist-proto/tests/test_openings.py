@@ -2,14 +2,18 @@ from typing import Any
 
 import pytest
 from erldist_proto import (
+    DEFAULT_FLAGS,
+    MANDATORY_FLAGS,
     AliasSend,
     AltactSigSend,
     Connection,
     ConnectionLimits,
     ControlMessage,
     DemonitorP,
+    DistFlags,
     Event,
     Link,
+    LocalProtocolError,
     MonitorP,
     PayloadMonitorPExit,
     Received,
@@ -90,6 +94,21 @@ def events(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Even
     return bob.events()
 
 
+def hurried(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Event]:
+    """The same by `receive_messages`."""
+    _, bob = connected_pair(limits=limits)
+    found: list[Event] = []
+    start = 0
+    for size in [*sizes, len(data)]:
+        messages, more = bob.receive_messages(data[start : start + size])
+        found += [Received(*message) for message in messages]
+        following = bob.events()
+        assert more == bool(following)
+        found += following
+        start += size
+    return found
+
+
 def sent(connection: Connection) -> bytes:
     """All there is to send."""
     data = b""
@@ -156,6 +175,7 @@ def test_a_run_gives_what_packet_by_packet_gives(
         expected = events(bytes(data), [], limits)
     assert repr(events(bytes(data), sizes, limits)) == repr(expected)
     assert repr(events(bytes(data), [], limits)) == repr(expected)
+    assert repr(hurried(bytes(data), sizes, limits)) == repr(expected)
 
 
 def test_repeated_messages_are_read_in_runs() -> None:
@@ -166,11 +186,11 @@ def test_repeated_messages_are_read_in_runs() -> None:
         runs.append(len(found))
         return found, offset
 
-    alice, bob = connected_pair()
-    for number in range(50):
-        alice.send(RegSend(PID, Atom("echo")), (Atom("ok"), number))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_incoming, "decode_packets", counted)
+        alice, bob = connected_pair()
+        for number in range(50):
+            alice.send(RegSend(PID, Atom("echo")), (Atom("ok"), number))
         bob.receive_data(b"".join(alice.data_to_send()))
     assert sum(runs) == 48  # the first has the atoms' texts, and the second is the first of its kind
     assert bob.events()[-1] == Received(RegSend(PID, Atom("echo")), (Atom("ok"), 49))
@@ -267,3 +287,42 @@ def test_a_packet_at_once_is_what_its_parts_would_be(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_outgoing, "encode_packet", no_packets)
         assert written() == at_once
+
+
+@pytest.mark.parametrize("flags", [DEFAULT_FLAGS, MANDATORY_FLAGS, DEFAULT_FLAGS & ~DistFlags.ALIAS])
+@given(MESSAGES, st.lists(st.integers(0, 12), max_size=3))
+def test_who_is_in_a_hurry_sends_the_same(
+    flags: DistFlags, messages: list[tuple[ControlMessage, Term]], asks: list[int]
+) -> None:
+    def written(hurry: bool) -> tuple[bytes, list[str]]:
+        alice, _ = connected_pair(flags)
+        data = b""
+        errors: list[str] = []
+        for index, (message, payload) in enumerate(messages):
+            try:
+                if hurry and isinstance(message, SendSender):
+                    alice.send_message(message.from_pid, message.to_pid, payload)
+                elif hurry and isinstance(message, AliasSend):
+                    alice.send_message(message.from_pid, message.alias, payload)
+                else:
+                    alice.send(message, payload)
+            except LocalProtocolError as error:
+                errors.append(str(error))
+            before = alice.bytes_pending
+            if index in asks:
+                taken = b"".join(alice.data_to_send())
+                # The headers of fragments are not counted before they are written.
+                assert len(taken) >= before - alice.bytes_pending
+                data += taken
+        data += sent(alice)
+        assert alice.bytes_pending == 0
+        return data, errors
+
+    assert written(True) == written(False)
+
+
+def test_a_message_in_a_hurry_on_a_closed_connection() -> None:
+    alice, _ = connected_pair()
+    alice.close()
+    with pytest.raises(LocalProtocolError, match="SendSender cannot be sent: the connection is closed"):
+        alice.send_message(PID, BOB, 1)

@@ -10,7 +10,6 @@ from erldist_proto import (
     Exit,
     Link,
     LocalProtocolError,
-    Received,
     RegSend,
     SendSender,
 )
@@ -71,7 +70,7 @@ def test_what_is_sent_arrives(flags: DistFlags, payloads: list[Term]) -> None:
     for payload in payloads:
         arrived = [into.receive(packet) for packet in packets(sent(out, RegSend(ALICE, ECHO), payload))]
         # A peer without BIG_CREATION sees two bits of it, and 1 has no more.
-        assert arrived[-1] == Received(RegSend(ALICE, ECHO), payload)
+        assert arrived[-1] == (RegSend(ALICE, ECHO), payload)
         assert not any(arrived[:-1])
 
 
@@ -79,7 +78,7 @@ def test_what_is_sent_arrives(flags: DistFlags, payloads: list[Term]) -> None:
 def test_a_message_without_payload(flags: DistFlags) -> None:
     into = Incoming("alice@host", flags, ConnectionLimits(), None)
     (packet,) = packets(sent(outgoing(flags), Link(ALICE, BOB), None))
-    assert into.receive(packet) == Received(Link(ALICE, BOB), None)
+    assert into.receive(packet) == (Link(ALICE, BOB), None)
 
 
 def test_a_small_message_is_one_buffer_and_its_atoms_are_sent_once() -> None:
@@ -149,7 +148,7 @@ def test_more_than_255_atoms() -> None:
     for _ in range(2):
         (packet,) = packets(sent(out, RegSend(ALICE, ECHO), atoms))
         assert packet[2] == 255
-        assert into.receive(packet) == Received(RegSend(ALICE, ECHO), atoms)
+        assert into.receive(packet) == (RegSend(ALICE, ECHO), atoms)
 
 
 def test_identifiers_for_otp_22_have_the_old_form() -> None:
@@ -160,4 +159,4 @@ def test_identifiers_for_otp_22_have_the_old_form() -> None:
     (packet,) = packets(sent(outgoing(MANDATORY_FLAGS), Link(big, BOB), None))
     assert b"g" in packet  # PID_EXT
     received = Incoming("alice@host", MANDATORY_FLAGS, ConnectionLimits(), None).receive(packet)
-    assert received == Received(Link(Pid("alice@host", 85, 0, 3), BOB), None)
+    assert received == (Link(Pid("alice@host", 85, 0, 3), BOB), None)

@@ -23,21 +23,24 @@ from erldist_proto import (
     Connection,
     ConnectionLimits,
     ConnectionRequested,
+    ControlMessage,
     Event,
     LocalNode,
     LocalProtocolError,
     NodeName,
     Received,
     Refuse,
+    RegSend,
     State,
     simultaneous_status,
 )
-from etf_codec import Atom, EtfError
+from etf_codec import Atom, EtfError, Term
 from otp_behaviors import (
     DESTINATIONS,
     DemonitorSignal,
     DownSignal,
     ExitSignal,
+    RemoteName,
     Signal,
     UnlinkAckSignal,
     UnlinkSignal,
@@ -51,7 +54,7 @@ from ergo_node._own_name import OwnName, new_creation
 from ergo_node._peers import Attempt, Owner, Up
 from ergo_node._policy import Gate, Policy
 from ergo_node._tls import TlsContexts
-from ergo_node._translate import FROM_WIRE, FromWire
+from ergo_node._translate import FromWire
 from ergo_node._transport import Transport, Wiring
 
 logger: Final = logging.getLogger("ergo_node")
@@ -127,7 +130,6 @@ class Connections:
             "limits": limits,
         }
         self._up: dict[str, Up] = {}
-        self._carried: dict[Transport, Up] = {}
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
         self._admitted: set[Transport] = set()
@@ -161,8 +163,15 @@ class Connections:
             if up.identifiers is not None:
                 signal = up.identifiers.outward(signal)
             try:
-                message, payload = up.writers[type(signal)](signal)
-                up.send(message, payload)
+                parts = up.direct.get(type(signal))
+                if parts is None:
+                    up.send(*up.writers[type(signal)](signal))
+                else:
+                    sender, to, message = parts(signal)
+                    if type(to) is RemoteName:
+                        up.send(RegSend(sender, Atom(to.name)), message)
+                    else:
+                        up.send_message(sender, to, message)
             except EtfError as error:
                 self._unsendable(up, signal, error)
             except LocalProtocolError:
@@ -302,7 +311,7 @@ class Connections:
             **self._options,
         )
         tls = None if self._tls is None else self._tls.connect(NodeName.parse(node).host)
-        wiring = Wiring(connection, self._handle, tls, address.host)
+        wiring = Wiring(connection, self._owner.deliver, self._handle, tls, address.host)
         try:
             return await self._network.connect(address.host, address.port, wiring)
         except OSError as error:
@@ -345,7 +354,8 @@ class Connections:
             self._turned_away = True
             return None
         connection = Connection.acceptor(self._local, now=monotonic(), **self._options)
-        return Wiring(connection, self._handle, None if self._tls is None else self._tls.accept(), host)
+        tls = None if self._tls is None else self._tls.accept()
+        return Wiring(connection, self._owner.deliver, self._handle, tls, host)
 
     async def run(self, transport: Transport) -> None:
         """Run the transport of somebody who was admitted; returns when it is over."""
@@ -380,29 +390,22 @@ class Connections:
         return None
 
     def _handle(self, transport: Transport, events: list[Event]) -> None:
-        up = self._carried.get(transport)
-        signals: list[Signal] = []
+        messages: list[tuple[ControlMessage, Term]] = []
         for event in events:
-            if type(event) is Received:
-                message = event.message
-                convert = FROM_WIRE.get(type(message))
-                if up is not None and convert is not None:
-                    signal = convert(up.from_wire, message, event.payload)
-                    if signal is not None:
-                        signals.append(signal if up.identifiers is None else up.identifiers.inward(signal))
+            if isinstance(event, Received):
+                messages.append((event.message, event.payload))
             elif isinstance(event, Connected):
-                up = self._connected(transport, event)
+                self._connected(transport, event)
             elif isinstance(event, ConnectionRequested):
                 self._requested(transport, event)
             elif isinstance(event, AliveAsked):
                 transport.connection.send(AnswerAlive(event.name in self._attempts))
             elif isinstance(event, Closed):
-                if signals:
-                    self._owner.deliver(signals, transport)
-                    signals = []
+                self._owner.deliver(transport, messages)
+                messages = []
                 self._closed(transport, event)
-        if signals:
-            self._owner.deliver(signals, transport)
+        if messages:
+            self._owner.deliver(transport, messages)
 
     def demand_few_bonds(self, transport: Transport) -> None:
         """Disconnect a node whose processes link and monitor without end (threats H18)."""
@@ -451,32 +454,32 @@ class Connections:
         logger.warning("connection from %s: its certificate is not for %s", transport.host, host)
         return False
 
-    def _connected(self, transport: Transport, event: Connected) -> Up:
+    def _connected(self, transport: Transport, event: Connected) -> None:
         self._shaken(transport)
         self._once.add(event.name)
         old = self._up.pop(event.name, None)
         if old is not None:
-            del self._carried[old.transport]
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.
+            old.transport.from_wire = None
             old.transport.close()
             self._owner.node_down(event.name, "connection_closed", True, old.hidden)
         self._own_name.connected(event)
-        from_wire = FromWire(self._own_name.inside, event.name)
-        up = Up(transport, event.name, event.hidden, from_wire, self._own_name.identifiers)
-        self._up[event.name] = self._carried[transport] = up
+        identifiers = self._own_name.identifiers
+        transport.from_wire = FromWire(self._own_name.inside, event.name, identifiers)
+        self._up[event.name] = Up(transport, event.name, event.hidden, identifiers)
         self._owner.node_up(event.name, event.hidden)
         attempt = self._attempts.pop(event.name, None)
         if attempt is not None:
             self.route(attempt.signals)
             attempt.done.set()
-        return up
 
     def _closed(self, transport: Transport, event: Closed) -> None:
         name = transport.connection.peer
         self._owner.closed(transport)
         up = self._up.get(name)
         if up is not None and up.transport is transport:
-            del self._up[name], self._carried[transport]
+            del self._up[name]
+            transport.from_wire = None
             self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)
             if self._own_name.lost(name):

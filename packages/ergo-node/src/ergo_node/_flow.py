@@ -7,11 +7,13 @@ So a paused connection is read from, a little, each `TRICKLE` seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final
 
-from etf_codec import Pid
-from otp_behaviors import MessageSignal, RemoteName, Runtime, Signal
+from erldist_proto import ControlMessage, RegSend, RegSendTt, Send, SendSender, SendSenderTt, SendTt
+from etf_codec import Atom, Pid, Term
+from otp_behaviors import Runtime
 
 from ergo_node._transport import Transport
 
@@ -28,6 +30,13 @@ TRICKLE: Final = 1.0
 """Seconds a connection is paused at most before the next read."""
 
 
+TARGETS: Final[dict[type, Callable[[Any], Pid | Atom]]] = {
+    **dict.fromkeys((Send, SendTt, SendSender, SendSenderTt), attrgetter("to_pid")),
+    **dict.fromkeys((RegSend, RegSendTt), attrgetter("to_name")),
+}
+"""For each kind of message to a process, what returns whom it is for."""
+
+
 class Flow:
     """Pauses the reading of connections, and has it resumed."""
 
@@ -38,8 +47,8 @@ class Flow:
         self._backlog: list[Transport] = []
         self._full: dict[Transport, tuple[Sequence[object], int]] = {}
 
-    def delivered(self, transport: Transport, signals: list[Signal]) -> None:
-        """Signals of a read were delivered: the kernel has not run to its end, or it is time to look."""
+    def delivered(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
+        """Messages of a read were delivered: the kernel has not run to its end, or it is time to look."""
         if transport.closed is not None:
             return
         if self._kernel.run_queue and transport not in self._backlog:
@@ -47,7 +56,7 @@ class Flow:
             self._pause(transport)
         if transport.unseen >= self.sample:
             transport.unseen = 0
-            self._look(transport, signals)
+            self._look(transport, messages)
 
     def ran(self) -> None:
         """The kernel has run: connections go on whose messages have been handled."""
@@ -69,10 +78,10 @@ class Flow:
         if transport in self._backlog:
             self._backlog.remove(transport)
 
-    def _look(self, transport: Transport, signals: list[Signal]) -> None:
+    def _look(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
         size = max(LEAST_BYTES, transport.bytes_read // transport.messages_read)
         high = max(1, HIGH_BYTES // size)
-        for target in {signal.to for signal in signals if isinstance(signal, MessageSignal)}:
+        for target in {to(message) for message, _ in messages if (to := TARGETS.get(type(message)))}:
             mailbox = self._mailbox(target)
             if len(mailbox) > high and transport not in self._full:
                 self._full[transport] = (mailbox, high // 2)
@@ -84,7 +93,7 @@ class Flow:
         transport.pause_reading()
         self._runtime.after_run = self.ran
 
-    def _mailbox(self, target: Pid | RemoteName) -> Sequence[object]:
+    def _mailbox(self, target: Pid | Atom) -> Sequence[object]:
         table = self._kernel.table
         record = table.by_pid.get(target) if isinstance(target, Pid) else table.by_name.get(target.name)
         return () if record is None else record.mailbox

@@ -25,13 +25,13 @@ from otp_behaviors import (
     undeliverable,
 )
 
+from ergo_node._arrivals import Arrivals
 from ergo_node._cluster import Cluster
 from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen
 from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
-from ergo_node._flow import Flow
 from ergo_node._global import GlobalNames
 from ergo_node._health import Health
 from ergo_node._held_up import HeldUp
@@ -48,7 +48,7 @@ from ergo_node._reconnects import Reconnects
 from ergo_node._registry import Registry
 from ergo_node._rpc import OK, RpcRuntime
 from ergo_node._strategies import Strategy
-from ergo_node._system_processes import guarded, system_processes
+from ergo_node._system_processes import system_processes
 from ergo_node._tls import Tls, TlsContexts
 from ergo_node._translate import FLAGS
 from ergo_node._transport import Transport
@@ -144,9 +144,8 @@ class Node(RpcRuntime):
         self._policy = policy
         self._global_names = GlobalNames(self, policy)
         self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
-        self._flow = Flow(self)
-        self._receivers = guarded(self.kernel, self._bonded)
-        self._bonds_made = False
+        self._arrivals = Arrivals(self, self._demand_few_bonds)
+        self.deliver = self._arrivals.deliver
         self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
         self._lag = LoopLag(name, tick_time)
@@ -188,6 +187,7 @@ class Node(RpcRuntime):
             tick_time=self._tick_time,
             limits=self._limits,
         )
+        self.route = self._connections.route
 
     async def _local_node(self, network: Network, tasks: TaskGroup) -> LocalNode:
         warn = self._tls is None and not self._policy.allow_plain
@@ -417,11 +417,6 @@ class Node(RpcRuntime):
 
     # What the runtime and the connections ask
 
-    def route(self, signals: list[Signal]) -> None:
-        """Take signals for other nodes; a server that sends to one that is busy gets no turns meanwhile."""
-        assert self._connections is not None
-        self._connections.route(signals)
-
     def hold_up(self, signals: list[Signal]) -> None:
         """Servers that have sent to a busy node get no turns until it is relieved."""
         assert self._connections is not None
@@ -438,28 +433,9 @@ class Node(RpcRuntime):
         assert self._connections is not None
         await self._connections.relieved(node)
 
-    def deliver(self, signals: list[Signal], transport: Transport) -> None:
-        """Take the signals of one read of a connection."""
-        kernel = self.kernel
-        receivers = self._receivers
-        kernel.held = True
-        try:
-            for signal in signals:
-                receivers[type(signal)](signal)
-        finally:
-            kernel.held = False
-        self.pump()
-        transport.messages_read += len(signals)
-        transport.unseen += len(signals)
-        if kernel.run_queue or transport.unseen >= self._flow.sample:
-            self._flow.delivered(transport, signals)
-        if self._bonds_made:
-            self._bonds_made = False
-            assert self._connections is not None
-            self._connections.demand_few_bonds(transport)
-
-    def _bonded(self) -> None:
-        self._bonds_made = True
+    def _demand_few_bonds(self, transport: Transport) -> None:
+        assert self._connections is not None
+        self._connections.demand_few_bonds(transport)
 
     def deliver_own(self, signal: Signal) -> None:
         """Take a signal that names this node by the name other nodes know it by."""
@@ -471,7 +447,7 @@ class Node(RpcRuntime):
 
     def closed(self, transport: Transport) -> None:
         """A transport is over."""
-        self._flow.forget(transport)
+        self._arrivals.forget(transport)
 
     def refuse(self, signal: Signal, error: Exception) -> None:
         """A signal has no external form: its sender learns it, as an error or as its end."""

@@ -5,33 +5,35 @@ from __future__ import annotations
 from typing import Protocol
 
 import anyio
+from erldist_proto import ControlMessage
+from etf_codec import Term
 from otp_behaviors import Signal
 
 from ergo_node._errors import NotConnected
 from ergo_node._identifiers import Identifiers
-from ergo_node._translate import FromWire, to_wire
+from ergo_node._translate import direct, to_wire
 from ergo_node._transport import Transport
 
 
 class Up:
     """A connection that is up."""
 
-    __slots__ = ("from_wire", "hidden", "identifiers", "node", "send", "transport", "writers")
+    __slots__ = ("direct", "hidden", "identifiers", "node", "send", "send_message", "transport", "writers")
 
     def __init__(
         self,
         transport: Transport,
         node: str,
         hidden: bool,
-        from_wire: FromWire,
         identifiers: Identifiers | None,
     ) -> None:
         self.transport = transport
         self.node = node
         self.hidden = hidden
-        self.from_wire = from_wire
         self.writers = to_wire(transport.connection.flags)
+        self.direct = direct(transport.connection.flags)
         self.send = transport.connection.send
+        self.send_message = transport.connection.send_message
         self.identifiers = identifiers  # None unless our name on this connection is not the one inside
 
 
@@ -50,8 +52,8 @@ class Attempt:
 class Owner(Protocol):
     """The node, as its connections see it."""
 
-    def deliver(self, signals: list[Signal], transport: Transport) -> None:
-        """Take the signals of one read of a transport."""
+    def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
+        """Take messages of one read of a transport."""
 
     def deliver_own(self, signal: Signal) -> None:
         """Take a signal that names this node by the name other nodes know it by."""

@@ -6,6 +6,7 @@ Two tables, one for each direction. The choice among older and newer forms of a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import erldist_proto as dist
@@ -27,6 +28,8 @@ from otp_behaviors import (
     UnlinkAckSignal,
     UnlinkSignal,
 )
+
+from ergo_node._identifiers import Identifiers
 
 Wired = tuple[ControlMessage, Term]
 
@@ -93,6 +96,19 @@ TO_WIRE: Final[Writers] = {
 }
 
 
+DIRECT: Final[dict[type[Signal], attrgetter[tuple[Pid, Any, Term]]]] = {
+    MessageSignal: attrgetter("sender", "to", "message"),
+    AliasSignal: attrgetter("sender", "alias", "message"),
+}
+"""What `Connection.send_message` gets of a signal, unless that is for a name."""
+
+
+def direct(flags: DistFlags) -> dict[type[Signal], attrgetter[tuple[Pid, Any, Term]]]:
+    """Return the signals for a peer with these flags of which no control message need be made."""
+    knows_aliases = flags & (DistFlags.ALIAS | DistFlags.ALTACT_SIG)
+    return DIRECT if knows_aliases else {MessageSignal: DIRECT[MessageSignal]}
+
+
 def to_wire(flags: DistFlags) -> Writers:
     """Return what writes each kind of signal to a peer with these flags."""
     writers = dict(TO_WIRE)
@@ -109,18 +125,21 @@ class FromWire:
     Args:
         node: our name; a registered name in a message means a process of ours.
         peer: the other node's name; a name it reports on means a process of its own.
+        identifiers: rewrites those of this node, if its name is another one for the peer.
     """
 
-    __slots__ = ("_node", "_peer")
+    __slots__ = ("_node", "_peer", "identifiers")
 
-    def __init__(self, node: str, peer: str) -> None:
+    def __init__(self, node: str, peer: str, identifiers: Identifiers | None = None) -> None:
         self._node = node
         self._peer = peer
+        self.identifiers = identifiers
 
     def signal(self, message: ControlMessage, payload: Term) -> Signal | None:
         """Return the signal of a control message; None for one that asks nothing of the kernel."""
         convert = FROM_WIRE.get(type(message))
-        return None if convert is None else convert(self, message, payload)
+        signal = None if convert is None else convert(self, message, payload)
+        return signal if signal is None or self.identifiers is None else self.identifiers.inward(signal)
 
     def _target(self, to: Pid | Atom) -> Pid | RemoteName:
         return to if isinstance(to, Pid) else RemoteName(to.name, self._node)

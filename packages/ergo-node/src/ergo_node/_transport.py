@@ -15,11 +15,13 @@ from typing import Final
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
-from erldist_proto import Closed, Connected, Connection, Event, Received
+from erldist_proto import Closed, Connected, Connection, ControlMessage, Event
+from etf_codec import Term
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._errors import TLS_FAILED, TlsError
 from ergo_node._tls_session import TlsSession
+from ergo_node._translate import FromWire
 
 READ_BYTES: Final = 262_144
 """Bytes read at once: a few fragments of 64 KiB."""
@@ -37,12 +39,14 @@ class Wiring:
 
     Args:
         connection: the protocol.
-        handle: takes the events of each read, in order, before anything they caused is written.
+        deliver: takes the messages of each read, in order, before anything they caused is written.
+        handle: takes the events of each read, in the same way; messages may be among them, too.
         tls: the session that encrypts it, or None.
         host: the address of the peer, for the log.
     """
 
     connection: Connection
+    deliver: Callable[[Transport, list[tuple[ControlMessage, Term]]], None]
     handle: Callable[[Transport, list[Event]], None]
     tls: TlsSession | None = None
     host: str = "?"
@@ -56,6 +60,9 @@ class Transport(ABC):
         self.tls = wiring.tls
         self.host = wiring.host
         self.closed: Closed | None = None
+        # What makes signals of messages, as long as this is the connection to its node.
+        self.from_wire: FromWire | None = None
+        self._deliver = wiring.deliver
         self._handle = wiring.handle
         self._tls_error: TlsError | None = None
         self._lost: str | None = None
@@ -135,13 +142,11 @@ class Transport(ABC):
         if data:
             self.bytes_read += len(data)
             connection = self.connection
-            connection.receive_data(data)
-            events = connection.events()
-            # Nothing but messages and ticks stands between two messages.
-            if events and type(events[0]) is Received and type(events[-1]) is Received:
-                self._handle(self, events)
-            else:
-                self._report(events)
+            messages, more = connection.receive_messages(data)
+            if messages:
+                self._deliver(self, messages)
+            if more:
+                self._report()
 
     def _ended(self) -> None:
         """The socket has ended, or broke."""
@@ -177,8 +182,8 @@ class Transport(ABC):
         self.connection.receive_eof()
         self._report()
 
-    def _report(self, events: list[Event] | None = None) -> None:
-        events = self.connection.events() if events is None else events
+    def _report(self) -> None:
+        events = self.connection.events()
         while events:
             self._note(events)
             self._handle(self, events)

@@ -2,20 +2,20 @@
 
 from typing import Final, Self
 
-from etf_codec import Atom, Term
+from etf_codec import Atom, Pid, Reference, Term
 
 from erldist_proto._commands import Command
 from erldist_proto._control import ControlMessage
 from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from erldist_proto._events import Closed, Event, Ticked
+from erldist_proto._events import Closed, Event, Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
 from erldist_proto._fragments import Buffer
 from erldist_proto._framing import LENGTHS, TICK, Framing, whole
 from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
-from erldist_proto._incoming import Incoming
+from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import Outgoing
+from erldist_proto._outgoing import MESSAGE_OPS, Outgoing, Write, message_to
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
 
@@ -41,6 +41,10 @@ class Connection:
 
     Time is yours: call `handle_time(now)` no later than `deadline()`. Handle the events of a read before you
     write what it produced. After the event `Closed`, write the rest and close the socket.
+
+    Attributes:
+        bytes_pending: How much `data_to_send` has still to return; 0 exactly when that is nothing. Only to be
+            read.
     """
 
     __slots__ = (
@@ -53,7 +57,6 @@ class Connection:
         "_now",
         "_out",
         "_outgoing",
-        "_pending",
         "_setup_cap",
         "_setup_due",
         "_setup_time",
@@ -62,6 +65,9 @@ class Connection:
         "_tick_intensity",
         "_tick_time",
         "_ticker",
+        "_whole",
+        "_write",
+        "bytes_pending",
     )
 
     def __init__(
@@ -96,7 +102,11 @@ class Connection:
         self._ticker: Ticker | None = None
         self._events: list[Event] = []
         self._out: list[Buffer] = []
-        self._pending = 0
+        # What writes a usual message to a process or an alias, while the connection is up.
+        self._write: Write | None = None
+        self.bytes_pending = 0
+        # Whether nothing is left of what has been read: then a read can be a run of packets as it stands.
+        self._whole = False
 
     @classmethod
     def initiator(
@@ -199,24 +209,39 @@ class Connection:
         """What both sides offer; nothing before `Connected`."""
         return self._handshake.flags if self._outgoing is not None else NO_FLAGS
 
-    @property
-    def bytes_pending(self) -> int:
-        """How much `data_to_send` has still to return; 0 exactly when that is nothing."""
-        return self._pending + (self._outgoing.turns.held_bytes if self._outgoing is not None else 0)
-
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes from the peer, split in any way. Never raises for them: see `Closed.error`."""
+        before, self._events = self._events, []
+        messages, _ = self.receive_messages(data)
+        self._events = [*before, *(Received(*message) for message in messages), *self._events]
+
+    def receive_messages(self, data: bytes | bytearray | memoryview) -> tuple[list[Message], bool]:
+        """The same as `receive_data`, for who is in a hurry: without an event for each message.
+
+        Returns:
+            Messages, `(control message, payload)` as in `Received`; and whether `events` has something, which
+            comes after them, and may be messages, too.
+        """
         if self._state is State.CLOSED:
-            return
-        if self._incoming is None or self._ticker is None:
+            return [], bool(self._events)
+        incoming, ticker = self._incoming, self._ticker
+        if incoming is None or ticker is None:
             self._framing.feed(data)
             self._read()
-            return
-        self._ticker.read = True
-        received, more = self._framing.feed_through(data, self._incoming.read)
-        self._events += received
+            return [], bool(self._events)
+        ticker.read = True
+        if self._whole and type(data) is bytes:
+            messages, end = incoming.read(data, 0)
+            if end == len(data):
+                return messages, bool(self._events)
+            self._framing.leave(data, end)
+            more = True
+        else:
+            messages, more = self._framing.feed_through(data, incoming.read)
         if more:
             self._read()
+        self._whole = self._framing.unread_bytes == 0
+        return messages, bool(self._events)
 
     def receive_eof(self) -> None:
         """The peer closed the socket, or it broke."""
@@ -259,9 +284,34 @@ class Connection:
             raise LocalProtocolError(
                 f"{type(message).__name__} cannot be sent: the connection is {self._state}"
             )
-        for buffer in self._outgoing.send(message, payload):
-            self._out.append(buffer)
-            self._pending += len(buffer)
+        waiting = self._outgoing.turns.held_bytes
+        self._hand_out(self._outgoing, waiting, self._outgoing.send(message, payload))
+
+    def send_message(self, sender: Pid, to: Pid | Reference, message: Term) -> None:
+        """Send a message to a process or an alias, as `send` does, for who is in a hurry: types go unchecked.
+
+        Raises:
+            LocalProtocolError, etf_codec.EncodeError: As `send`.
+        """
+        write, outgoing, ticker = self._write, self._outgoing, self._ticker
+        if write is None or outgoing is None or ticker is None or outgoing.turns.held_bytes:
+            self.send(message_to(sender, to), message)
+            return
+        terms = (MESSAGE_OPS[type(to)], sender, to), message
+        packet = write(terms)
+        if isinstance(packet, bytes):
+            self._out.append(packet)
+            self.bytes_pending += len(packet)
+            ticker.written = True
+        else:
+            refs, pieces = packet
+            self._hand_out(outgoing, 0, outgoing.put(sender, terms, refs, pieces))
+
+    def _hand_out(self, outgoing: Outgoing, waiting: int, buffers: list[Buffer]) -> None:
+        """Keep what is to be written of a message before which so many bytes waited for their turns."""
+        self.bytes_pending += outgoing.turns.held_bytes - waiting + sum(map(len, buffers))
+        self._out += buffers
+        if buffers and self._ticker is not None:
             self._ticker.written = True
 
     def data_to_send(self) -> list[Buffer]:
@@ -272,9 +322,11 @@ class Connection:
         there is.
         """
         out, self._out = self._out, []
-        self._pending = 0
+        self.bytes_pending = 0
         if self._outgoing is not None and self._ticker is not None and self._outgoing.turns.held_bytes:
-            out += self._outgoing.turns.take(None if self._state is State.CLOSED else HANDOUT_BYTES)
+            turns = self._outgoing.turns
+            out += turns.take(None if self._state is State.CLOSED else HANDOUT_BYTES)
+            self.bytes_pending = turns.held_bytes
             self._ticker.written = True
         return out
 
@@ -301,7 +353,7 @@ class Connection:
             return
         if tick:
             self._out.append(TICK)
-            self._pending += len(TICK)
+            self.bytes_pending += len(TICK)
         try:
             self._incoming.handle_time(now)
         except RemoteProtocolError as error:
@@ -348,13 +400,12 @@ class Connection:
         framing = self._framing
         for packet in framing.packets():
             if packet:
-                received = receive(packet)
-                if received is None:
-                    received = incoming.continued(framing)
-                if received is not None:
-                    report(received)
-                    following = framing.read_ahead(incoming.read)
-                    self._events += following
+                message = receive(packet)
+                if message is None:
+                    message = incoming.continued(framing)
+                if message is not None:
+                    report(Received(*message))
+                    self._events += [Received(*each) for each in framing.read_ahead(incoming.read)]
             else:
                 report(TICKED)
 
@@ -372,7 +423,7 @@ class Connection:
         prefix = LENGTHS[self._framing.length_bytes]
         for packet in handshake.outgoing:
             self._out.append(prefix.pack(len(packet)) + packet)
-            self._pending += prefix.size + len(packet)
+            self.bytes_pending += prefix.size + len(packet)
         handshake.outgoing.clear()
         self._events += handshake.events
         handshake.events.clear()
@@ -384,11 +435,11 @@ class Connection:
     def _begin_messages(self, flags: DistFlags) -> None:
         limits = self._limits
         self._framing.length_bytes = CONNECTED_LENGTH_BYTES
-        fragments = DistFlags.FRAGMENTS in flags
-        self._framing.max_packet_bytes = limits.max_frame_bytes if fragments else limits.max_message_bytes
+        self._framing.max_packet_bytes = limits.max_packet_bytes(flags)
         self._incoming = Incoming(self.peer, flags, limits, self._none)
         self._incoming.handle_time(self._now)
         self._outgoing = Outgoing(flags, limits, self._none)
+        self._write = self._outgoing.quick
         hidden = DistFlags.PUBLISHED not in flags
         self._ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
 
@@ -409,6 +460,7 @@ class Connection:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
+        self._write = None
         self._events.append(Closed(reason, text, error))
         if self._incoming is not None:
             self._incoming.fragments.clear()

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._events import Received, Ticked
-from erldist_proto._flags import NO_FLAGS, DistFlags, expand
+from erldist_proto._flags import NO_FLAGS, expand
 from erldist_proto._framing import Framing, whole
 from erldist_proto._handshake_messages import (
     FROM_ACCEPTOR,
@@ -83,7 +83,7 @@ class Dissector:
                 return Ticked()
             received = side.incoming.receive(packet)
             if received is not None:
-                return received
+                return Received(*received)
         return None
 
     def _learn(self, side: Side, message: HandshakeMessage) -> None:
@@ -100,9 +100,5 @@ class Dissector:
     def _begin_messages(self, side: Side) -> None:
         flags = self._initiator.flags & self._acceptor.flags
         side.framing.length_bytes = 4
-        side.framing.max_packet_bytes = (
-            DEFAULT_LIMITS.max_frame_bytes
-            if DistFlags.FRAGMENTS in flags
-            else DEFAULT_LIMITS.max_message_bytes
-        )
+        side.framing.max_packet_bytes = DEFAULT_LIMITS.max_packet_bytes(flags)
         side.incoming = Incoming(side.name, flags, DEFAULT_LIMITS, None)

@@ -95,7 +95,7 @@ class Framing:
         self._data, self._offset = data, end
 
     def feed_through(
-        self, data: bytes | bytearray | memoryview, read: Callable[[bytes, int, int], tuple[list[T], int]]
+        self, data: bytes | bytearray | memoryview, read: Callable[[bytes, int], tuple[list[T], int]]
     ) -> tuple[list[T], bool]:
         """Add what was read and `read_ahead`, in one: most reads are whole packets that leave nothing behind.
 
@@ -109,20 +109,25 @@ class Framing:
             if self._large:
                 return [], True
             data = self._data
-        found, self._offset = read(data, 0, self.max_packet_bytes)
+        found, self._offset = read(data, 0)
         self._data = data
         return found, self._offset < len(data)
 
-    def read_ahead(self, read: Callable[[bytes, int, int], tuple[list[T], int]]) -> list[T]:
+    def leave(self, data: bytes, offset: int) -> None:
+        """Keep the rest of a read, of which the packets before `offset` are done with; nothing else waits."""
+        self._data, self._offset = data, offset
+
+    def read_ahead(self, read: Callable[[bytes, int], tuple[list[T], int]]) -> list[T]:
         """Have packets read where they stand.
 
         Args:
-            read: Is given the data, where the next packet begins, and how long one may be. Returns what it
-                made of packets, and where those begin that it leaves to `packets`.
+            read: Is given the data, and where the next packet begins; none may be longer than
+                `max_packet_bytes`. Returns what it made of packets, and where those begin that it leaves to
+                `packets`.
         """
         if self._large:
             return []  # the next packet stands in several reads
-        found, self._offset = read(self._data, self._offset, self.max_packet_bytes)
+        found, self._offset = read(self._data, self._offset)
         return found
 
     def packets(self) -> Iterator[Packet]:

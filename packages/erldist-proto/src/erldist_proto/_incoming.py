@@ -4,13 +4,12 @@ import struct
 from functools import partial
 from typing import Any, Final
 
-from etf_codec import Atom, EtfError, Term, decode_bare, decode_packets
+from etf_codec import Atom, EtfError, Pid, Reference, Term, decode_bare, decode_packets
 
 from erldist_proto._control import ControlMessage, parse
-from erldist_proto._control_messages import RegSend, Send, SendSender
+from erldist_proto._control_messages import AliasSend, RegSend, Send, SendSender
 from erldist_proto._dist_header import IncomingAtoms, Refs
 from erldist_proto._errors import RemoteProtocolError
-from erldist_proto._events import Received
 from erldist_proto._flags import DistFlags
 from erldist_proto._fragments import FRAGMENT_START, Buffer, Fragments, Sequence
 from erldist_proto._framing import COPY_BELOW_BYTES, Framing, Packet, whole
@@ -29,6 +28,9 @@ NEXT_FRAGMENT_START: Final = struct.Struct(">IBBQQ")
 HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
 """With either of these, messages carry a header; with neither they are passed through."""
 
+Message = tuple[ControlMessage, Term]
+"""A control message, and its payload where it has one (None else)."""
+
 REPEATING: Final = frozenset((Send, RegSend, SendSender))
 """Messages that two processes exchange over and over. The others name a reference or come once."""
 
@@ -39,11 +41,12 @@ class Incoming:
     __slots__ = (
         "_atoms",
         "_decode",
+        "_decode_packets",
         "_has_header",
         "_limits",
+        "_max_packet_bytes",
         "_now",
         "_openings",
-        "_options",
         "_peer",
         "fragments",
     )
@@ -53,8 +56,16 @@ class Incoming:
         self._has_header = bool(flags & HEADER_MODES)
         self._atoms = IncomingAtoms()
         self._openings = Openings()
-        self._options = options = term_options(limits, none)
+        options = term_options(limits, none)
         self._decode = partial(decode_bare, **options) if options else decode_bare
+        self._max_packet_bytes = limits.max_packet_bytes(flags)
+        self._decode_packets = partial(
+            decode_packets,
+            openings=self._openings.by_size,
+            headers=self._atoms.known,
+            max_packet_bytes=self._max_packet_bytes,
+            **options,
+        )
         self._limits = limits
         self._now = 0.0
         self.fragments = Fragments(limits)
@@ -68,35 +79,30 @@ class Incoming:
                 f"fragmented message unfinished after {self._limits.max_fragment_age:g} seconds"
             )
 
-    def read(self, data: bytes, offset: int, max_packet_bytes: int) -> tuple[list[Received], int]:
+    def read(self, data: bytes, offset: int) -> tuple[list[Message], int]:
         """The messages of the next packets, as far as these begin as others did.
 
         Returns:
             The messages, and where the packet begins that `receive` is to read, or to say what is wrong with.
         """
-        received: list[Received] = []
-        found, end = decode_packets(
-            data,
-            offset,
-            self._openings.by_size,
-            self._atoms.known,
-            max_packet_bytes=max_packet_bytes,
-            **self._options,
-        )
-        message: ControlMessage | None
-        for message, payload in found:
+        found, end = self._decode_packets(data, offset)
+        for index, (message, read) in enumerate(found):
             if message is None:
-                message = self._opened(data, payload)
-                if message is None:
-                    return received, payload[0]
-                payload = payload[3] if message.has_payload else None
-            received.append(Received(message, payload))
-        return received, end
+                opened = self._opened(data, read)
+                if opened is None:
+                    return found[:index], read[0]
+                found[index] = opened
+        return found, end
 
-    def _opened(self, data: bytes, read: tuple[Any, ...]) -> ControlMessage | None:
+    def _opened(self, data: bytes, read: tuple[Any, ...]) -> Message | None:
         """The message of a packet of which only the header was known; none if something is wrong."""
+        control = read[2]
+        match control:
+            case (AliasSend.op, Pid(), Reference()) if len(read) == 4:
+                # What answers most calls, without the ways of `parse`.
+                return AliasSend(control[1], control[2]), read[3]
         try:
-            message = parse(read[2])
+            message = parse(control)
             if message.owned:
                 self._check_owner(message)
         except RemoteProtocolError:
@@ -107,9 +113,9 @@ class Incoming:
             opening = data[read[0] + 4 : read[1]]
             refs, _ = self._atoms.read(opening, len(MESSAGE_START))
             self._openings.remember(opening, message, refs)
-        return message
+        return message, read[3] if message.has_payload else None
 
-    def continued(self, framing: Framing) -> Received | None:
+    def continued(self, framing: Framing) -> Message | None:
         """The message that the next fragments complete, after one that did not.
 
         They stand one behind the other for as long as the peer has nothing else to send, so they are read
@@ -124,14 +130,14 @@ class Incoming:
                 raise self._corrupted(undecodable) from undecodable
         return None
 
-    def _read_fragments(self, data: bytes, offset: int, max_packet_bytes: int) -> tuple[list[Sequence], int]:
+    def _read_fragments(self, data: bytes, offset: int) -> tuple[list[Sequence], int]:
         view = memoryview(data)
         size = len(data)
         proceed = self.fragments.proceed
         while (start := offset + NEXT_FRAGMENT_START.size) <= size:
             length, magic, form, sequence_id, fragment_id = NEXT_FRAGMENT_START.unpack_from(data, offset)
             end = offset + 4 + length
-            if end > size or not COPY_BELOW_BYTES <= length <= max_packet_bytes:
+            if end > size or not COPY_BELOW_BYTES <= length <= self._max_packet_bytes:
                 break
             if form != NEXT_FRAGMENT or magic != VERSION_MAGIC:
                 break
@@ -141,7 +147,7 @@ class Incoming:
                 return [complete], offset
         return [], offset
 
-    def receive(self, packet: Packet) -> Received | None:
+    def receive(self, packet: Packet) -> Message | None:
         """The message that a packet completes, if any. The packet is not empty.
 
         Raises:
@@ -169,7 +175,7 @@ class Incoming:
     def _corrupted(self, undecodable: EtfError) -> RemoteProtocolError:
         return RemoteProtocolError(f"corrupted external term from {self._peer}: {undecodable}")
 
-    def _of_form(self, packet: Buffer) -> Received | None:
+    def _of_form(self, packet: Buffer) -> Message | None:
         if packet[0] != VERSION_MAGIC or len(packet) < 2:
             raise RemoteProtocolError(
                 f"packet begins with {bytes(packet[:2])!r}, not with a distribution header"
@@ -183,7 +189,7 @@ class Incoming:
             return self._first_fragment(packet)
         raise RemoteProtocolError(f"packet of the unknown form {form}")
 
-    def _message(self, packet: Buffer) -> Received:
+    def _message(self, packet: Buffer) -> Message:
         atoms = self._atoms
         changes = atoms.changes
         refs, offset = atoms.read(packet, len(MESSAGE_START))
@@ -194,7 +200,7 @@ class Incoming:
             self._openings.remember(bytes(packet[:offset]), message, refs)
         return self._with_payload(message, packet, offset, refs)
 
-    def _pass_through(self, packet: Buffer) -> Received:
+    def _pass_through(self, packet: Buffer) -> Message:
         if packet[0] != PASS_THROUGH:
             raise RemoteProtocolError(
                 f"packet begins with {packet[0]}, but neither atom cache nor fragments are in use"
@@ -217,15 +223,15 @@ class Incoming:
             kind = type(message).__name__
             raise RemoteProtocolError(f"{kind} for a process of {owner.node}, but from {self._peer}")
 
-    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Received:
+    def _with_payload(self, message: ControlMessage, packet: Buffer, offset: int, refs: Refs) -> Message:
         payload: Term = None
         if message.has_payload:
             payload, offset = self._decode(packet, offset, atom_refs=refs)
         if offset != len(packet):
             raise _too_much(len(packet) - offset, message)
-        return Received(message, payload)
+        return message, payload
 
-    def _first_fragment(self, packet: Buffer) -> Received | None:
+    def _first_fragment(self, packet: Buffer) -> Message | None:
         sequence_id, fragment_id = _fragment_ids(packet)
         atoms = self._atoms
         changes = atoms.changes
@@ -237,12 +243,12 @@ class Incoming:
         complete = self.fragments.open(sequence_id, sequence, packet[offset:])
         return None if complete is None else self._completed(complete)
 
-    def _next_fragment(self, packet: Buffer) -> Received | None:
+    def _next_fragment(self, packet: Buffer) -> Message | None:
         sequence_id, fragment_id = _fragment_ids(packet)
         complete = self.fragments.proceed(sequence_id, fragment_id, packet[FRAGMENT_START.size :])
         return None if complete is None else self._completed(complete)
 
-    def _completed(self, sequence: Sequence) -> Received:
+    def _completed(self, sequence: Sequence) -> Message:
         message, refs = sequence.message, sequence.refs
         if not message.has_payload:
             return self._with_payload(message, b"".join(sequence.parts), 0, refs)
@@ -251,7 +257,7 @@ class Incoming:
         payload, end = self._decode(first, 0, rest=rest, atom_refs=refs)
         if end != sequence.payload_bytes:
             raise _too_much(sequence.payload_bytes - end, message)
-        return Received(message, payload)
+        return message, payload
 
 
 def _too_much(size: int, message: ControlMessage) -> RemoteProtocolError:

@@ -5,6 +5,8 @@ from typing import Any
 
 from etf_codec import Atom, Limits
 
+from erldist_proto._flags import DistFlags
+
 MIB = 1024 * 1024
 
 HANDSHAKE_TIME_CAP = 30.0
@@ -43,6 +45,10 @@ class ConnectionLimits:
 
     terms: Limits | None = None
     """What one term may hold; None for the defaults of `etf_codec.Limits`."""
+
+    def max_packet_bytes(self, flags: DistFlags) -> int:
+        """What one packet may hold on a connection with these flags, after the handshake."""
+        return self.max_frame_bytes if DistFlags.FRAGMENTS in flags else self.max_message_bytes
 
 
 def term_options(limits: ConnectionLimits, none: Atom | None) -> dict[str, Any]:

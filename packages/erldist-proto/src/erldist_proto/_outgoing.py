@@ -1,11 +1,14 @@
 """From a control message to the buffers of its frames, once the connection is up."""
 
+from collections.abc import Callable
+from functools import partial
 from struct import Struct
 from typing import Final
 
-from etf_codec import Atom, Term, encode_bare, encode_packet, encode_referring
+from etf_codec import Atom, Pid, Reference, Term, encode_bare, encode_packet, encode_referring
 
 from erldist_proto._control import ControlMessage, serialize
+from erldist_proto._control_messages import AliasSend, SendSender
 from erldist_proto._dist_header import NO_REFS_HEADER, InlineAtoms, OutgoingAtoms, Refs
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._flags import DistFlags
@@ -23,6 +26,17 @@ NEXT_FRAGMENT: Final = 70
 PASS_THROUGH: Final = 112
 
 
+Write = Callable[[tuple[Term, ...]], bytes | tuple[Refs, list[Buffer]]]
+
+MESSAGE_OPS: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
+"""The operation with which a message goes to a process, or an alias."""
+
+
+def message_to(sender: Pid, to: Pid | Reference) -> ControlMessage:
+    """The control message with which a message goes to a process or an alias."""
+    return SendSender(sender, to) if isinstance(to, Pid) else AliasSend(sender, to)
+
+
 class Outgoing:
     """Writes what we send to a connected peer, in the newest form it understands; keeps our atom cache."""
 
@@ -33,8 +47,9 @@ class Outgoing:
         "_inline",
         "_limits",
         "_options",
-        "_quick_bytes",
         "_sequence",
+        "_write",
+        "quick",
         "turns",
     )
 
@@ -47,7 +62,16 @@ class Outgoing:
         self._conversions = conversions(flags)
         self._inline = InlineAtoms()
         self._limits = limits
-        self._quick_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
+        self._write: Write | None = None
+        if self._atoms is not None:
+            self._write = partial(
+                encode_packet,
+                headers=self._atoms.known,
+                max_bytes=min(limits.max_message_bytes, FRAGMENT_BYTES),
+                **self._options,
+            )
+        # The same, where messages to processes and aliases go in the form that MESSAGE_OPS says.
+        self.quick = None if {SendSender, AliasSend} & self._conversions.keys() else self._write
         self._sequence = 0
         self.turns = Turns()
 
@@ -72,24 +96,30 @@ class Outgoing:
             terms = (serialize(message),)
         else:
             raise LocalProtocolError(f"{type(message).__name__} has no payload")
-        if self._atoms is not None and not self.turns.held_bytes:
-            packet = encode_packet(terms, self._atoms.known, max_bytes=self._quick_bytes, **self._options)
-            if type(packet) is bytes:
+        if self._write is not None and not self.turns.held_bytes:
+            packet = self._write(terms)
+            if isinstance(packet, bytes):
                 return [packet]
             refs, pieces = packet
         elif self._atoms is None and not self._fragments:
             return self._pass_through(terms)
         else:
             refs, pieces = self._encode(terms)
+        return self.put(sender.sent_by(), terms, refs, pieces)
+
+    def put(
+        self, sender: Pid | None, terms: tuple[Term, ...], refs: Refs, pieces: list[Buffer]
+    ) -> list[Buffer]:
+        """The buffers to write for terms that are encoded; none where they wait in `turns`."""
         size = self._checked_size(pieces)
-        if size > FRAGMENT_BYTES and self._fragments and message.has_payload:
+        if size > FRAGMENT_BYTES and self._fragments and len(terms) > 1:
             _, control = self._encode(terms[:1])
             frames = self._in_fragments(refs, pieces, size, sum(map(len, control)))
-        elif self.turns.held_bytes and self.turns.holds(sender.sent_by()):
+        elif self.turns.held_bytes and self.turns.holds(sender):
             frames = self._in_turn(refs, pieces, size)
         else:
             return self._frame(refs, pieces, size)
-        self.turns.add(sender.sent_by(), frames, size)
+        self.turns.add(sender, frames, size)
         return []
 
     def _convert(self, message: ControlMessage, payload: Term) -> tuple[ControlMessage, Term] | None:

@@ -21,6 +21,7 @@ from otp_behaviors._signals import (
     LinkSignal,
     MessageSignal,
     MonitorSignal,
+    RemoteName,
     Signal,
     SpawnReplySignal,
     SpawnSignal,
@@ -58,8 +59,8 @@ class Deliveries:
         self._put = put
         self._exit_signal = exit_signal
         self.receivers: dict[type, Callable[[Any], None]] = {
-            MessageSignal: self._message_received,
-            AliasSignal: self._alias_received,
+            MessageSignal: lambda signal: self.message_received(signal.to, signal.message),
+            AliasSignal: lambda signal: self.alias_received(signal.alias, signal.message),
             LinkSignal: links.link_received,
             UnlinkSignal: links.unlink_received,
             UnlinkAckSignal: links.ack_received,
@@ -76,8 +77,8 @@ class Deliveries:
         """Take a signal that arrived from another node. Signals of a connection must come in their order."""
         self.receivers[type(signal)](signal)
 
-    def _message_received(self, signal: MessageSignal) -> None:
-        message = signal.message
+    def message_received(self, to: Pid | RemoteName, message: Term) -> None:
+        """Take a message that arrived from another node for a process."""
         if type(message) is tuple and len(message) == 2 and type(message[0]) in REPLY_TAGS:
             # A reply to a request, sent to the pid because the peer knows no aliases, or because it got a
             # tag of ours by way of another process. A late one is dropped, as OTP drops it.
@@ -88,16 +89,15 @@ class Deliveries:
                 return
             if alias is not None and self._references.is_request(alias):
                 return
-        to = signal.to
         record = self._table.by_pid.get(to) if type(to) is Pid else self._monitors.local(to)
         if record is not None:
             self._put(record, message)
 
-    def _alias_received(self, signal: AliasSignal) -> None:
-        alias = signal.alias
+    def alias_received(self, alias: Reference, message: Term) -> None:
+        """Take a message that arrived from another node for an alias."""
         target = self._references.alias_target(alias)
         if target is not None:
-            target.alias_message(alias, signal.message)
+            target.alias_message(alias, message)
 
     def _exit_received(self, signal: ExitSignal) -> None:
         if signal.linked:

@@ -121,6 +121,8 @@ class Kernel:
             self.table, self.references, self.links, self.monitors, self.spawns, self.put, self._exit_signal
         )
         self.deliver = deliveries.deliver
+        self.receive = deliveries.message_received
+        self.receive_at_alias = deliveries.alias_received
         self.receivers = deliveries.receivers
 
     def incarnate(self, creation: int) -> None:

@@ -67,6 +67,8 @@ class Runtime(ProgramRequests, ApplicationController):
         self.kernel.time_offset = time() - monotonic()
         self._shutdown = shutdown
         self._tasks: anyio.abc.TaskGroup | None = None
+        # Takes signals for other nodes; a subclass that knows some puts its own here.
+        self.route: Callable[[list[Signal]], None] = self._route_nowhere
         # What makes a place where the calling task can wait.
         self.waiter: Callable[[], Waiter] = EventWaiter
         self._wakeup: anyio.Event | None = None
@@ -326,8 +328,8 @@ class Runtime(ProgramRequests, ApplicationController):
         """Call a blocking function in a thread; see `Process.run_in_thread`."""
         return await self._threads.run(function, *args)
 
-    def route(self, signals: list[Signal]) -> None:
-        """Take signals for other nodes. A runtime alone knows none: their nodes are down."""
+    def _route_nowhere(self, signals: list[Signal]) -> None:
+        """A runtime alone knows no other nodes: they are down."""
         for node in {destination(signal) for signal in signals}:
             self.kernel.node_down(node)
 

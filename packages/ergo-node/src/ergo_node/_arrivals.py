@@ -1,0 +1,78 @@
+"""What arrives from other nodes: from the messages of a read to the processes of this node.
+
+Most of it is messages to processes and aliases. They are handed to the kernel as they are; anything else
+becomes a signal of it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+from erldist_proto import AliasSend, ControlMessage, SendSender
+from etf_codec import Term
+from otp_behaviors import Runtime
+
+from ergo_node._flow import Flow
+from ergo_node._system_processes import guarded
+from ergo_node._transport import Transport
+
+
+class Arrivals:
+    """Delivers the messages of all connections of a node.
+
+    Args:
+        runtime: the node.
+        bonds_made: is called for a transport whose last read made links or monitors.
+    """
+
+    def __init__(self, runtime: Runtime, bonds_made: Callable[[Transport], None]) -> None:
+        kernel = runtime.kernel
+        self._runtime = runtime
+        self._kernel = kernel
+        self.flow = Flow(runtime)
+        self._receivers = guarded(kernel, self._bonded)
+        self._direct: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Term], None]]]] = {
+            SendSender: (attrgetter("to_pid"), kernel.receive),
+            AliasSend: (attrgetter("alias"), kernel.receive_at_alias),
+        }
+        self._bonds_made = bonds_made
+        self._bonded_now = False
+
+    def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
+        """Take messages of one read of a connection, in their order, and let the processes run."""
+        from_wire = transport.from_wire
+        if from_wire is None:
+            return  # another connection to that node has taken its place
+        kernel = self._kernel
+        direct = self._direct if from_wire.identifiers is None else {}
+        kernel.held = True
+        try:
+            for message, payload in messages:
+                way = direct.get(type(message))
+                if way is not None:
+                    target, receive = way
+                    receive(target(message), payload)
+                else:
+                    signal = from_wire.signal(message, payload)
+                    if signal is not None:
+                        self._receivers[type(signal)](signal)
+        finally:
+            kernel.held = False
+        if kernel.run_queue or kernel.outbox or kernel.effects:
+            self._runtime.pump()
+        transport.messages_read += len(messages)
+        transport.unseen += len(messages)
+        if kernel.run_queue or transport.unseen >= self.flow.sample:
+            self.flow.delivered(transport, messages)
+        if self._bonded_now:
+            self._bonded_now = False
+            self._bonds_made(transport)
+
+    def forget(self, transport: Transport) -> None:
+        """The transport is over."""
+        self.flow.forget(transport)
+
+    def _bonded(self) -> None:
+        self._bonded_now = True
