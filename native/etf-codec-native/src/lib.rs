@@ -22,7 +22,7 @@ mod tags;
 mod writer;
 
 /// `etf_codec._backend.SEAM_VERSION`, whose classes and tables this was written for.
-const SEAM_VERSION: u32 = 4;
+const SEAM_VERSION: u32 = 5;
 
 #[pymodule]
 fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {

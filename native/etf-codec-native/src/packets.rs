@@ -48,16 +48,16 @@ struct Packet {
 
 /// Read packets that begin as others did before, in one call for a whole read.
 #[pyfunction]
-#[pyo3(signature = (data, offset, openings, headers=None, *, max_packet_bytes, none=None, limits=None))]
+#[pyo3(signature = (data, offset, openings, max_packet_bytes, headers=None, *, none=None, limits=None))]
 #[pyo3(
-    text_signature = "(data, offset, openings, headers={}, *, max_packet_bytes, none=None, limits=Limits())"
+    text_signature = "(data, offset, openings, max_packet_bytes, headers={}, *, none=None, limits=Limits())"
 )]
 pub fn decode_packets<'a, 'py>(
     data: &'a Any<'py>,
     offset: usize,
     openings: &'a Any<'py>,
-    headers: Option<&'a Any<'py>>,
     max_packet_bytes: &'a Any<'py>,
+    headers: Option<&'a Any<'py>>,
     none: Option<&'a Any<'py>>,
     limits: Option<&'a Any<'py>>,
 ) -> PyResult<Bound<'py, PyTuple>> {
@@ -68,11 +68,10 @@ pub fn decode_packets<'a, 'py>(
         .and_then(|known| run(shared, data, offset, known, max_packet_bytes, &mut options));
     or_python(read, || {
         let keywords = options.keywords(py)?;
-        keywords.set_item("max_packet_bytes", max_packet_bytes)?;
         if let Some(headers) = headers {
             keywords.set_item("headers", headers)?;
         }
-        let arguments = (data, offset, openings);
+        let arguments = (data, offset, openings, max_packet_bytes);
         let read = shared.decoder.bind(py).call_method("decode_packets", arguments, Some(&keywords))?;
         Ok(read.cast_into::<PyTuple>()?)
     })
@@ -194,9 +193,9 @@ fn terms<'py>(
 
 /// Write terms as a whole packet, if the header for their atoms is known; otherwise as `encode_referring` does.
 #[pyfunction]
-#[pyo3(signature = (terms, headers, *, max_bytes, none=None, legacy_identifiers=None, limits=None))]
+#[pyo3(signature = (terms, headers, max_bytes, *, none=None, legacy_identifiers=None, limits=None))]
 #[pyo3(
-    text_signature = "(terms, headers, *, max_bytes, none=None, legacy_identifiers=False, limits=Limits())"
+    text_signature = "(terms, headers, max_bytes, *, none=None, legacy_identifiers=False, limits=Limits())"
 )]
 pub fn encode_packet<'a, 'py>(
     terms: &'a Any<'py>,
@@ -220,8 +219,7 @@ pub fn encode_packet<'a, 'py>(
     };
     or_python(encode::referring(shared, &options, &terms, finish), || {
         let keywords = options.keywords(py)?;
-        keywords.set_item("max_bytes", max_bytes)?;
-        shared.encoder.bind(py).call_method("encode_packet", (&terms, headers), Some(&keywords))
+        shared.encoder.bind(py).call_method("encode_packet", (&terms, headers, max_bytes), Some(&keywords))
     })
 }
 

@@ -250,9 +250,8 @@ def test_what_is_wrong_behind_a_known_header_is_said_as_ever(
     assert len(found) == len(opened) + 1 + (0 if reason else len(opened))
 
 
-def no_packets(terms: tuple[Term, ...], headers: object, **options: Any) -> object:
+def no_packets(terms: tuple[Term, ...], headers: object, max_bytes: int, **options: Any) -> object:
     """Instead of `encode_packet`: every message is put together from its parts."""
-    del options["max_bytes"]
     return encode_referring(terms, **options)
 
 

@@ -27,7 +27,7 @@ decode = decode_prefix = decode_bare = decode_packets = lambda *_: "native"
 
 @pytest.fixture
 def native(tmp_path: Path) -> Path:
-    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=4))
+    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=5))
     return tmp_path
 
 

@@ -68,12 +68,12 @@ def test_a_packet_with_a_known_header_is_read_with_its_first_term() -> None:
     two = packet(b"\x83D\2\0\0\5\6h\2R\0R\1m\0\0\0\1x")
     control = Atom("ok"), Atom("a@b")
     for openings in ({}, OPENINGS):
-        assert decode_packets(one + two, 0, openings, HEADERS, max_packet_bytes=100) == (
+        assert decode_packets(one + two, 0, openings, 100, HEADERS) == (
             [(None, (0, 13, (Atom("ok"),))), (None, (13, 30, control, b"x"))],
             len(one + two),
         )
     data = packet(b"qR\0") + one + packet(b"qR\1")
-    found, end = decode_packets(data, 0, OPENINGS, HEADERS, max_packet_bytes=100)
+    found, end = decode_packets(data, 0, OPENINGS, 100, HEADERS)
     assert [means for means, _ in found] == ["third", None, "third"]
     assert end == len(data)
 
@@ -98,7 +98,7 @@ def test_a_packet_with_a_known_header_is_read_with_its_first_term() -> None:
 )
 def test_a_packet_with_a_header_ends_a_run_if_it_is_the_callers(body: bytes) -> None:
     first = packet(b"\x83D\1\0\5h\0")
-    found, end = decode_packets(first + packet(body) + first, 0, {}, HEADERS, max_packet_bytes=100)
+    found, end = decode_packets(first + packet(body) + first, 0, {}, 100, HEADERS)
     assert found == [(None, (0, 11, ()))]
     assert end == len(first)
 

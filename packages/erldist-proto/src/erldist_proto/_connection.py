@@ -15,7 +15,7 @@ from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import MESSAGE_OPS, Outgoing, Write, message_to
+from erldist_proto._outgoing import MESSAGE_OPS, Outgoing, message_to
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
 
@@ -57,6 +57,7 @@ class Connection:
         "_now",
         "_out",
         "_outgoing",
+        "_quick",
         "_setup_cap",
         "_setup_due",
         "_setup_time",
@@ -66,7 +67,6 @@ class Connection:
         "_tick_time",
         "_ticker",
         "_whole",
-        "_write",
         "bytes_pending",
     )
 
@@ -102,8 +102,9 @@ class Connection:
         self._ticker: Ticker | None = None
         self._events: list[Event] = []
         self._out: list[Buffer] = []
-        # What writes a usual message to a process or an alias, while the connection is up.
-        self._write: Write | None = None
+        # What messages to processes and aliases are written by while the connection is up, if nothing has to
+        # be found out about them.
+        self._quick: Outgoing | None = None
         self.bytes_pending = 0
         # Whether nothing is left of what has been read: then a read can be a run of packets as it stands.
         self._whole = False
@@ -293,12 +294,12 @@ class Connection:
         Raises:
             LocalProtocolError, etf_codec.EncodeError: As `send`.
         """
-        write, outgoing, ticker = self._write, self._outgoing, self._ticker
-        if write is None or outgoing is None or ticker is None or outgoing.turns.held_bytes:
+        outgoing, ticker = self._quick, self._ticker
+        if outgoing is None or ticker is None or outgoing.headers is None or outgoing.turns.held_bytes:
             self.send(message_to(sender, to), message)
             return
         terms = (MESSAGE_OPS[type(to)], sender, to), message
-        packet = write(terms)
+        packet = outgoing.encode_packet(terms, outgoing.headers, outgoing.packet_bytes)
         if isinstance(packet, bytes):
             self._out.append(packet)
             self.bytes_pending += len(packet)
@@ -439,7 +440,7 @@ class Connection:
         self._incoming = Incoming(self.peer, flags, limits, self._none)
         self._incoming.handle_time(self._now)
         self._outgoing = Outgoing(flags, limits, self._none)
-        self._write = self._outgoing.quick
+        self._quick = self._outgoing if self._outgoing.as_they_are else None
         hidden = DistFlags.PUBLISHED not in flags
         self._ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
 
@@ -460,7 +461,7 @@ class Connection:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
-        self._write = None
+        self._quick = None
         self._events.append(Closed(reason, text, error))
         if self._incoming is not None:
             self._incoming.fragments.clear()

@@ -1,6 +1,5 @@
 """From a control message to the buffers of its frames, once the connection is up."""
 
-from collections.abc import Callable
 from functools import partial
 from struct import Struct
 from typing import Final
@@ -26,8 +25,6 @@ NEXT_FRAGMENT: Final = 70
 PASS_THROUGH: Final = 112
 
 
-Write = Callable[[tuple[Term, ...]], bytes | tuple[Refs, list[Buffer]]]
-
 MESSAGE_OPS: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
 """The operation with which a message goes to a process, or an alias."""
 
@@ -48,8 +45,10 @@ class Outgoing:
         "_limits",
         "_options",
         "_sequence",
-        "_write",
-        "quick",
+        "as_they_are",
+        "encode_packet",
+        "headers",
+        "packet_bytes",
         "turns",
     )
 
@@ -62,16 +61,12 @@ class Outgoing:
         self._conversions = conversions(flags)
         self._inline = InlineAtoms()
         self._limits = limits
-        self._write: Write | None = None
-        if self._atoms is not None:
-            self._write = partial(
-                encode_packet,
-                headers=self._atoms.known,
-                max_bytes=min(limits.max_message_bytes, FRAGMENT_BYTES),
-                **self._options,
-            )
-        # The same, where messages to processes and aliases go in the form that MESSAGE_OPS says.
-        self.quick = None if {SendSender, AliasSend} & self._conversions.keys() else self._write
+        self.headers = None if self._atoms is None else self._atoms.known
+        self.packet_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
+        # Without options it is called as it is, by position: the quickest way.
+        self.encode_packet = partial(encode_packet, **self._options) if self._options else encode_packet
+        # Whether messages to processes and aliases go in the form that MESSAGE_OPS says.
+        self.as_they_are = not {SendSender, AliasSend} & self._conversions.keys()
         self._sequence = 0
         self.turns = Turns()
 
@@ -96,8 +91,8 @@ class Outgoing:
             terms = (serialize(message),)
         else:
             raise LocalProtocolError(f"{type(message).__name__} has no payload")
-        if self._write is not None and not self.turns.held_bytes:
-            packet = self._write(terms)
+        if self.headers is not None and not self.turns.held_bytes:
+            packet = self.encode_packet(terms, self.headers, self.packet_bytes)
             if isinstance(packet, bytes):
                 return [packet]
             refs, pieces = packet

@@ -13,7 +13,7 @@ from . import _decoder, _encoder
 
 # Changes whenever the nine functions below, or the classes they share, change so that native code must
 # follow.
-SEAM_VERSION: Final = 4
+SEAM_VERSION: Final = 5
 
 _NATIVE: Final = "etf_codec_native"
 

@@ -198,9 +198,9 @@ def decode_packets(
     data: bytes,
     offset: int,
     openings: Mapping[int, Mapping[bytes, tuple[T, Sequence[Atom]]]],
+    max_packet_bytes: int,
     headers: Mapping[bytes, Sequence[Atom]] = _NO_HEADERS,
     *,
-    max_packet_bytes: int,
     none: Atom | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[list[tuple[T | None, Any]], int]:
@@ -216,8 +216,8 @@ def decode_packets(
         offset: Where the first packet starts.
         openings: By size, then by content: what an opening stands for, and the atoms its term may refer to.
             No opening may begin another.
-        headers: Distribution headers without new entries, from their number of atoms on, and those atoms.
         max_packet_bytes: A packet that announces more ends the run.
+        headers: Distribution headers without new entries, from their number of atoms on, and those atoms.
         none: As for `decode`.
         limits: As for `decode`.
 

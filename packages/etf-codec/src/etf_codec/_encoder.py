@@ -177,8 +177,8 @@ def encode_referring(
 def encode_packet(
     terms: Iterable[Term],
     headers: Mapping[tuple[Atom, ...], bytes],
-    *,
     max_bytes: int,
+    *,
     none: Atom | None = None,
     legacy_identifiers: bool = False,
     limits: Limits = DEFAULT_LIMITS,
