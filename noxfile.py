@@ -15,7 +15,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 # nox turns this on when CI is set; a Python that a machine lacks is a skipped line everywhere.
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop", "quick_faults"]
+nox.options.sessions = ["lint", "types", "rules", "docs", "tests", "interop", "quick_faults", "instructions"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PACKAGES = sorted(path.parent.name for path in Path("packages").glob("*/pyproject.toml"))
@@ -222,13 +222,21 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def instructions(session: nox.Session) -> None:
     """Count the instructions of the hot paths against the committed counts; `-- --write` renews those."""
+    _count_instructions(session, "python")
+
+
+@nox.session
+def native_instructions(session: nox.Session) -> None:
+    """The same with the native codec, which needs `cargo`."""
+    _count_instructions(session, "native", "./native/etf-codec-native")
+
+
+def _count_instructions(session: nox.Session, codec: str, *packages: str) -> None:
     if shutil.which("valgrind") is None:
         session.skip("no `valgrind` on PATH, so no instructions were counted: `apt install valgrind`")
-    native = ["./native/etf-codec-native"] if shutil.which("cargo") is not None else []
-    install(session, [*every_package(), *native])
-    for codec in ("python", "native") if native else ("python",):
-        environment = {"PYTHONPATH": None, "ETF_CODEC_IMPL": codec}
-        session.run("python", "benchmarks/instructions/count.py", *session.posargs, env=environment)
+    install(session, [*every_package(), *packages])
+    environment = {"PYTHONPATH": None, "ETF_CODEC_IMPL": codec}
+    session.run("python", "benchmarks/instructions/count.py", *session.posargs, env=environment)
 
 
 @nox.session
