@@ -22,7 +22,7 @@ GROUP, CONTESTED = Atom("group"), Atom("contested")
 
 ERL_VIEW = """{nodes(), [{Name, global:whereis_name(Name)} || Name <- global:registered_names()],
     lists:sort(pg:get_members(group))}"""
-ERL_STARTED = "spawn(fun() -> receive stop -> ok end end)"
+ERL_STARTED = "spawn(fun() -> process_flag(trap_exit, true), receive stop -> ok end end)"
 
 
 class View(NamedTuple):
@@ -41,7 +41,7 @@ class Member:
         self.name = node.name
 
     async def started(self) -> Pid:
-        """A process that lives until it is told `stop`."""
+        """A process that lives until it is told `stop`, whatever it is linked with."""
         pid = await self.node.eval(ERL_STARTED) if isinstance(self.node, Erl) else self.node.spawn(stoppable)
         assert isinstance(pid, Pid)
         return pid
@@ -86,6 +86,7 @@ class Member:
 
 async def stoppable(process: Process) -> None:
     """What `ERL_STARTED` is."""
+    process.trap_exit = True
     await process.receive(lambda message: message == Atom("stop"))
 
 
