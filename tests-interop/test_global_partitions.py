@@ -62,9 +62,20 @@ async def test_one_lost_connection_leaves_no_overlapping_partitions(
     else:
         await cutter.eval(f"erlang:disconnect_node('{other}')")
 
+    seen: dict[str, set[str]] = {}
+
     async def settled() -> bool:
-        groups = partitions(await who_sees_whom(members))
+        seen.update(await who_sees_whom(members))
+        groups = partitions(seen)
         return groups is not None and apart(groups)
+
+    async def all_settled() -> None:
+        try:
+            await until(settled)
+        except TimeoutError:
+            raise AssertionError(
+                f"{other} was cut off by {by}, and they see one another so: {seen}"
+            ) from None
 
     def apart(groups: set[frozenset[str]]) -> bool:
         rest = frozenset(members) - {by, other}
@@ -75,11 +86,11 @@ async def test_one_lost_connection_leaves_no_overlapping_partitions(
             {rest | {other}, frozenset({by})},
         )
 
-    await until(settled)
+    await all_settled()
     for erl in erls:
         # Whatever was still to be decided is when all that are left have been locked.
         assert await erl.eval("global:trans({r, self()}, fun() -> done end)") == Atom("done")
-    await until(settled)
+    await all_settled()
 
     # The partition heals: all meet again by way of one node, and agree.
     middle = next(erl for erl in erls if erl.name not in (by, other))
