@@ -303,6 +303,8 @@ def test_who_is_in_a_hurry_sends_the_same(
                     alice.send_message(message.from_pid, message.to_pid, payload)
                 elif hurry and isinstance(message, AliasSend):
                     alice.send_message(message.from_pid, message.alias, payload)
+                elif hurry and isinstance(message, RegSend):
+                    alice.send_message(message.from_pid, message.to_name, payload)
                 else:
                     alice.send(message, payload)
             except LocalProtocolError as error:

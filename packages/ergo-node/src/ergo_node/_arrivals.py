@@ -1,7 +1,7 @@
 """What arrives from other nodes: from the messages of a read to the processes of this node.
 
-Most of it is messages to processes and aliases. They are handed to the kernel as they are; anything else
-becomes a signal of it first.
+Most of it is messages to processes, names and aliases. They are handed to the kernel as they are; all else
+becomes a signal first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
-from erldist_proto import AliasSend, ControlMessage, SendSender
+from erldist_proto import AliasSend, ControlMessage, RegSend, SendSender
 from etf_codec import Term
 from otp_behaviors import Runtime
 
@@ -18,27 +18,32 @@ from ergo_node._flow import Flow
 from ergo_node._system_processes import guarded
 from ergo_node._transport import Transport
 
+BONDS_AT_ONCE: Final = 2
+"""A spawn request can make a link and a monitor; no signal makes more."""
+
 
 class Arrivals:
     """Delivers the messages of all connections of a node.
 
     Args:
         runtime: the node.
-        bonds_made: is called for a transport whose last read made links or monitors.
+        spare_bonds: returns how many more links and monitors the peer of a transport may make.
     """
 
-    def __init__(self, runtime: Runtime, bonds_made: Callable[[Transport], None]) -> None:
+    def __init__(self, runtime: Runtime, spare_bonds: Callable[[Transport], int]) -> None:
         kernel = runtime.kernel
+        deliveries = kernel.deliveries
         self._runtime = runtime
         self._kernel = kernel
         self.flow = Flow(runtime)
         self._receivers = guarded(kernel, self._bonded)
         self._direct: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Term], None]]]] = {
-            SendSender: (attrgetter("to_pid"), kernel.receive),
-            AliasSend: (attrgetter("alias"), kernel.receive_at_alias),
+            SendSender: (attrgetter("to_pid"), deliveries.message_received),
+            AliasSend: (attrgetter("alias"), deliveries.alias_received),
+            RegSend: (attrgetter("to_name.name"), deliveries.name_received),
         }
-        self._bonds_made = bonds_made
-        self._bonded_now = False
+        self._spare_bonds = spare_bonds
+        self._bonds_made = 0
 
     def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
         """Take messages of one read of a connection, in their order, and let the processes run."""
@@ -66,13 +71,15 @@ class Arrivals:
         transport.unseen += len(messages)
         if kernel.run_queue or transport.unseen >= self.flow.sample:
             self.flow.delivered(transport, messages)
-        if self._bonded_now:
-            self._bonded_now = False
-            self._bonds_made(transport)
+        if self._bonds_made:
+            transport.spare_bonds -= self._bonds_made
+            self._bonds_made = 0
+            if transport.spare_bonds < 0:  # or not: some may have ended
+                transport.spare_bonds = self._spare_bonds(transport)
 
     def forget(self, transport: Transport) -> None:
         """The transport is over."""
         self.flow.forget(transport)
 
     def _bonded(self) -> None:
-        self._bonded_now = True
+        self._bonds_made += BONDS_AT_ONCE

@@ -30,7 +30,6 @@ from erldist_proto import (
     NodeName,
     Received,
     Refuse,
-    RegSend,
     State,
     simultaneous_status,
 )
@@ -168,10 +167,7 @@ class Connections:
                     up.send(*up.writers[type(signal)](signal))
                 else:
                     sender, to, message = parts(signal)
-                    if type(to) is RemoteName:
-                        up.send(RegSend(sender, Atom(to.name)), message)
-                    else:
-                        up.send_message(sender, to, message)
+                    up.send_message(sender, Atom(to.name) if type(to) is RemoteName else to, message)
             except EtfError as error:
                 self._unsendable(up, signal, error)
             except LocalProtocolError:
@@ -407,13 +403,15 @@ class Connections:
         if messages:
             self._owner.deliver(transport, messages)
 
-    def demand_few_bonds(self, transport: Transport) -> None:
-        """Disconnect a node whose processes link and monitor without end (threats H18)."""
+    def spare_bonds(self, transport: Transport) -> int:
+        """Return how many links and monitors more a node may make; below 0 it is disconnected (H18)."""
         node, most = transport.connection.peer, self._policy.max_links_monitors
-        if self._owner.bonds_with(node) > most:
+        spare = most - self._owner.bonds_with(node)
+        if spare < 0:
             text = f"{node} has more than {most} links and monitors with our processes: disconnected"
             logger.warning(text)
             transport.give_up(text)
+        return spare
 
     def _requested(self, transport: Transport, event: ConnectionRequested) -> None:
         connection, name = transport.connection, event.name

@@ -144,7 +144,7 @@ class Node(RpcRuntime):
         self._policy = policy
         self._global_names = GlobalNames(self, policy)
         self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
-        self._arrivals = Arrivals(self, self._demand_few_bonds)
+        self._arrivals = Arrivals(self, self._spare_bonds)
         self.deliver = self._arrivals.deliver
         self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
@@ -433,9 +433,9 @@ class Node(RpcRuntime):
         assert self._connections is not None
         await self._connections.relieved(node)
 
-    def _demand_few_bonds(self, transport: Transport) -> None:
+    def _spare_bonds(self, transport: Transport) -> int:
         assert self._connections is not None
-        self._connections.demand_few_bonds(transport)
+        return self._connections.spare_bonds(transport)
 
     def deliver_own(self, signal: Signal) -> None:
         """Take a signal that names this node by the name other nodes know it by."""

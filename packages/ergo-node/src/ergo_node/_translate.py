@@ -100,7 +100,7 @@ DIRECT: Final[dict[type[Signal], attrgetter[tuple[Pid, Any, Term]]]] = {
     MessageSignal: attrgetter("sender", "to", "message"),
     AliasSignal: attrgetter("sender", "alias", "message"),
 }
-"""What `Connection.send_message` gets of a signal, unless that is for a name."""
+"""What `Connection.send_message` gets of a signal; of a name with its node, the name."""
 
 
 def direct(flags: DistFlags) -> dict[type[Signal], attrgetter[tuple[Pid, Any, Term]]]:

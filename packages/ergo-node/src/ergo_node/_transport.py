@@ -62,6 +62,8 @@ class Transport(ABC):
         self.closed: Closed | None = None
         # What makes signals of messages, as long as this is the connection to its node.
         self.from_wire: FromWire | None = None
+        # How many more links and monitors the peer may make before they are counted again.
+        self.spare_bonds = 0
         self._deliver = wiring.deliver
         self._handle = wiring.handle
         self._tls_error: TlsError | None = None

@@ -5,7 +5,8 @@ from typing import Final, Self
 from etf_codec import Atom, Pid, Reference, Term
 
 from erldist_proto._commands import Command
-from erldist_proto._control import ControlMessage
+from erldist_proto._control import UNUSED, ControlMessage
+from erldist_proto._control_messages import RegSend
 from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from erldist_proto._events import Closed, Event, Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
@@ -15,7 +16,7 @@ from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import MESSAGE_OPS, Outgoing, message_to
+from erldist_proto._outgoing import MESSAGES, Outgoing
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
 
@@ -102,8 +103,7 @@ class Connection:
         self._ticker: Ticker | None = None
         self._events: list[Event] = []
         self._out: list[Buffer] = []
-        # What messages to processes and aliases are written by while the connection is up, if nothing has to
-        # be found out about them.
+        # What messages are written by while the connection is up, if the peer takes their usual form.
         self._quick: Outgoing | None = None
         self.bytes_pending = 0
         # Whether nothing is left of what has been read: then a read can be a run of packets as it stands.
@@ -288,17 +288,24 @@ class Connection:
         waiting = self._outgoing.turns.held_bytes
         self._hand_out(self._outgoing, waiting, self._outgoing.send(message, payload))
 
-    def send_message(self, sender: Pid, to: Pid | Reference, message: Term) -> None:
-        """Send a message to a process or an alias, as `send` does, for who is in a hurry: types go unchecked.
+    def send_message(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> None:
+        """Send a message as `send` does, for who is in a hurry: types go unchecked.
+
+        Args:
+            sender: Whom it is from.
+            to: A process, an alias, or a registered name.
+            message: Any term.
 
         Raises:
             LocalProtocolError, etf_codec.EncodeError: As `send`.
         """
+        kind = MESSAGES[type(to)]
         outgoing, ticker = self._quick, self._ticker
         if outgoing is None or ticker is None or outgoing.headers is None or outgoing.turns.held_bytes:
-            self.send(message_to(sender, to), message)
+            self.send(kind(sender, to), message)
             return
-        terms = (MESSAGE_OPS[type(to)], sender, to), message
+        control = (kind.op, sender, to) if kind is not RegSend else (kind.op, sender, UNUSED, to)
+        terms = control, message
         packet = outgoing.encode_packet(terms, outgoing.headers, outgoing.packet_bytes)
         if isinstance(packet, bytes):
             self._out.append(packet)

@@ -2,12 +2,12 @@
 
 from functools import partial
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from etf_codec import Atom, Pid, Reference, Term, encode_bare, encode_packet, encode_referring
 
 from erldist_proto._control import ControlMessage, serialize
-from erldist_proto._control_messages import AliasSend, SendSender
+from erldist_proto._control_messages import AliasSend, RegSend, SendSender
 from erldist_proto._dist_header import NO_REFS_HEADER, InlineAtoms, OutgoingAtoms, Refs
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._flags import DistFlags
@@ -25,13 +25,8 @@ NEXT_FRAGMENT: Final = 70
 PASS_THROUGH: Final = 112
 
 
-MESSAGE_OPS: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
-"""The operation with which a message goes to a process, or an alias."""
-
-
-def message_to(sender: Pid, to: Pid | Reference) -> ControlMessage:
-    """The control message with which a message goes to a process or an alias."""
-    return SendSender(sender, to) if isinstance(to, Pid) else AliasSend(sender, to)
+MESSAGES: Final[dict[type, type[Any]]] = {Pid: SendSender, Reference: AliasSend, Atom: RegSend}
+"""The control message with which a message goes to a process, an alias, or a registered name."""
 
 
 class Outgoing:
@@ -65,8 +60,8 @@ class Outgoing:
         self.packet_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
         # Without options it is called as it is, by position: the quickest way.
         self.encode_packet = partial(encode_packet, **self._options) if self._options else encode_packet
-        # Whether messages to processes and aliases go in the form that MESSAGE_OPS says.
-        self.as_they_are = not {SendSender, AliasSend} & self._conversions.keys()
+        # Whether the peer takes them in the form that MESSAGES says.
+        self.as_they_are = self._conversions.keys().isdisjoint(MESSAGES.values())
         self._sequence = 0
         self.turns = Turns()
 

@@ -93,6 +93,12 @@ class Deliveries:
         if record is not None:
             self._put(record, message)
 
+    def name_received(self, name: str, message: Term) -> None:
+        """Take a message that arrived from another node for a registered name."""
+        record = self._table.by_name.get(name)
+        if record is not None:
+            self._put(record, message)
+
     def alias_received(self, alias: Reference, message: Term) -> None:
         """Take a message that arrived from another node for an alias."""
         target = self._references.alias_target(alias)

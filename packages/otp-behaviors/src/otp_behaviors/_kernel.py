@@ -117,13 +117,11 @@ class Kernel:
         self._failures: dict[str, str] = {}
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
-        deliveries = Deliveries(
+        self.deliveries = Deliveries(
             self.table, self.references, self.links, self.monitors, self.spawns, self.put, self._exit_signal
         )
-        self.deliver = deliveries.deliver
-        self.receive = deliveries.message_received
-        self.receive_at_alias = deliveries.alias_received
-        self.receivers = deliveries.receivers
+        self.deliver = self.deliveries.deliver
+        self.receivers = self.deliveries.receivers
 
     def incarnate(self, creation: int) -> None:
         """Set the creation, as long as no process has been started.

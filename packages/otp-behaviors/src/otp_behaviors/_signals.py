@@ -18,16 +18,16 @@ EXIT: Final = Atom("EXIT")
 PROCESS: Final = Atom("process")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class RemoteName:
     """A registered name on a node: Erlang's `{Name, Node}` where a process may be given."""
 
     name: str
     node: str
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", str(self.name))
-        object.__setattr__(self, "node", str(self.node))
+    def __init__(self, name: str | Atom, node: str | Atom) -> None:
+        object.__setattr__(self, "name", str(name))
+        object.__setattr__(self, "node", str(node))
 
 
 class Down(tuple[Term, ...]):
