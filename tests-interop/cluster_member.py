@@ -60,6 +60,11 @@ class Member:
         """Close the connection to a node."""
         return await self.node.disconnect(str(node))
 
+    async def lock(self) -> bool:
+        """Hold a lock on all nodes that this one knows."""
+        lock = (Atom("cluster"), Atom(self.node.name))
+        return await self.node.global_names.trans(lock, lambda: True) is True
+
     async def view(self) -> Term:
         """The nodes, names and groups as this node knows them."""
         names, pg = self.node.global_names, self.node.pg

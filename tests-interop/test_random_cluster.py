@@ -120,6 +120,7 @@ ERLANG = {
     "join": "pg:join(random, $1, $2) =:= ok",
     "leave": "pg:leave(random, $1, $2) =:= ok",
     "connect": "net_kernel:connect_node($1)",
+    "lock": "global:trans({cluster, node()}, fun() -> true end)",
     "disconnect": "erlang:disconnect_node($1)",
     "view": """{nodes(),
         [{Name, global:whereis_name(Name)} || Name <- global:registered_names()],
@@ -303,6 +304,10 @@ class Game:
             )
             self.note("split", one, other)
             await self.peers[one].ask("disconnect", Atom(other))
+            await self.settled()
+            # Whatever was still to be decided is when all that are left have been locked.
+            for node in sorted(self.model.up):
+                assert await self.peers[node].ask("lock") is True
             self.model.links = await self.settled()
             assert frozenset((one, other)) not in self.model.links
 
