@@ -55,7 +55,7 @@ def test_a_forged_message_is_no_exit_and_no_down(message: Any) -> None:
 
 
 def test_a_remote_name_takes_atoms_too_and_stays_as_it_is() -> None:
-    name = RemoteName(Atom("x"), Atom("a@host"))  # type: ignore[arg-type]  # what a decoded term gives
+    name = RemoteName(Atom("x"), Atom("a@host"))
     assert name == RemoteName("x", "a@host")
     assert (type(name.name), type(name.node)) == (str, str)
     assert len({name, RemoteName("x", "a@host"), RemoteName("y", "a@host")}) == 2
