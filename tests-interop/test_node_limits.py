@@ -132,9 +132,15 @@ async def test_erlang_monitors_without_end(start_erl: StartErl, epmd_port: int) 
         with node.monitor_nodes() as events, anyio.fail_after(10):
             await erl.eval(grasp.replace("N)", "50)"))
             assert await anext(events) == NodeDown(ERL, "connection_closed")
-        downs = "length([1 || _ <- lists:seq(1, 150), receive {'DOWN', _, _, _, noconnection} -> true end])"
-        assert await erl.eval(downs) == 150
-        assert node.kernel.bonds_with(ERL) == 0
+        # Those that Erlang makes after it has heard of that connect it again.
+        flush = "(fun F(N) -> receive {'DOWN', _, _, _, noconnection} -> F(N + 1) after 0 -> N end end)(0)"
+        lost = 0
+        with anyio.fail_after(10):
+            while lost + node.kernel.bonds_with(ERL) != 150:
+                count = await erl.eval(flush)
+                assert isinstance(count, int)
+                lost += count
+        assert lost > 100
         assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
 
 
