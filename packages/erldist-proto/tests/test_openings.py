@@ -228,6 +228,7 @@ CAROL = Pid("carol@host", 1, 0, 1)
         (((1, PID, BOB), 1), "2 bytes too many after Link"),
         (((33, PID, REF), 1, 1), "2 bytes too many after AliasSend"),
         ((33,), "no tuple"),
+        (((33.0, PID, REF), 1), "no tuple that begins with an operation"),
         (((33, PID, REF), Atom("unheard")), ""),
     ],
 )

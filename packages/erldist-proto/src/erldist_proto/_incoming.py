@@ -95,7 +95,7 @@ class Incoming:
         """The message of a packet of which only the header was known; none if something is wrong."""
         control = read[2]
         match control:
-            case (AliasSend.op, Pid(), Reference()) if len(read) == 4:
+            case (int(AliasSend.op), Pid(), Reference()) if len(read) == 4:
                 # What answers most calls, without the ways of `parse`.
                 return AliasSend(control[1], control[2]), read[3]
         try:
