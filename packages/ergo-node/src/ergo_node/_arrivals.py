@@ -14,6 +14,7 @@ from erldist_proto import AliasSend, ControlMessage, RegSend, SendSender
 from etf_codec import Term
 from otp_behaviors import Runtime
 
+from ergo_node._busy_wait import BusyWait
 from ergo_node._flow import Flow
 from ergo_node._system_processes import guarded
 from ergo_node._transport import Transport
@@ -28,9 +29,12 @@ class Arrivals:
     Args:
         runtime: the node.
         spare_bonds: returns how many more links and monitors the peer of a transport may make.
+        busy_wait: keeps the event loop awake for what may follow a message; None lets it sleep.
     """
 
-    def __init__(self, runtime: Runtime, spare_bonds: Callable[[Transport], int]) -> None:
+    def __init__(
+        self, runtime: Runtime, spare_bonds: Callable[[Transport], int], busy_wait: BusyWait | None
+    ) -> None:
         kernel = runtime.kernel
         deliveries = kernel.deliveries
         self._runtime = runtime
@@ -44,6 +48,7 @@ class Arrivals:
         }
         self._spare_bonds = spare_bonds
         self._bonds_made = 0
+        self._busy_wait = busy_wait
 
     def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
         """Take messages of one read of a connection, in their order, and let the processes run."""
@@ -67,6 +72,8 @@ class Arrivals:
             kernel.held = False
         if kernel.run_queue or kernel.outbox or kernel.effects:
             self._runtime.pump()
+        if self._busy_wait is not None:
+            self._busy_wait.message()
         transport.messages_read += len(messages)
         transport.unseen += len(messages)
         if kernel.run_queue or transport.unseen >= self.flow.sample:

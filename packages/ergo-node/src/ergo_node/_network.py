@@ -7,10 +7,12 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import monotonic
 from typing import Final, NoReturn, Protocol
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
+from anyio.lowlevel import checkpoint
 from anyio.streams.stapled import MultiListener
 
 from ergo_node._transport import StreamTransport, Transport, Wiring
@@ -59,6 +61,15 @@ class Network(ABC):
     async def listen(self, host: str, port: int) -> Listener:
         """Listen at an address; port 0 lets the system choose."""
 
+    @abstractmethod
+    def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
+        """Call a function in each turn of the event loop, which does not sleep, until it returns false.
+
+        Args:
+            tasks: where it may run.
+            turn: is given the present.
+        """
+
 
 class StreamNetwork(Network):
     """Sockets of anyio, for any event loop."""
@@ -73,6 +84,15 @@ class StreamNetwork(Network):
     async def listen(self, host: str, port: int) -> Listener:
         """Listen at an address; port 0 lets the system choose."""
         return StreamListener(await anyio.create_tcp_listener(local_host=host, local_port=port))
+
+    def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
+        """Call a function in each turn of the event loop until it returns false."""
+
+        async def stay_awake() -> None:
+            while turn(monotonic()):
+                await checkpoint()
+
+        tasks.start_soon(stay_awake)
 
 
 class StreamListener(Listener):

@@ -26,6 +26,7 @@ from otp_behaviors import (
 )
 
 from ergo_node._arrivals import Arrivals
+from ergo_node._busy_wait import BUSY_WAIT, BusyWait
 from ergo_node._cluster import Cluster
 from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen
 from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
@@ -85,12 +86,15 @@ class Node(RpcRuntime):
         output: prints what is written to `user`, and by processes that this node started elsewhere; standard
             output if left out.
         tick_time: seconds, as `net_ticktime`: a node that is silent for longer is taken for lost.
+        busy_wait: seconds after a message in which the event loop looks for the next one before it sleeps, as
+            `erl +sbwt`, for as long as that pays; 0 for never.
         limits: what a peer may make this node hold: sizes of messages, open fragments, depths of terms.
         shutdown: seconds each process gets to stop when the node is left.
 
     Raises:
         BadName: the name is no node name; the text says what one looks like.
         CannotStart: the cookie is none, or a file of `tls` cannot be used.
+        ValueError: `busy_wait` is no length of time.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class Node(RpcRuntime):
         rpc: Registry | None = None,
         output: Write = to_stdout,
         tick_time: float = NET_TICK_TIME,
+        busy_wait: float = BUSY_WAIT,
         limits: ConnectionLimits = DEFAULT_LIMITS,
         shutdown: float = SHUTDOWN_GRACE,
     ) -> None:
@@ -136,6 +141,7 @@ class Node(RpcRuntime):
         self._tick_time = tick_time
         self._limits = limits
         self._names = Names(self._name, hidden, epmd, routes or {}, resolver)
+        self._network: Network = StreamNetwork()
         self._connections: Connections | None = None
         self._audience = Audience(self.kernel)
         self._refused: Exception | None = None
@@ -144,7 +150,8 @@ class Node(RpcRuntime):
         self._policy = policy
         self._global_names = GlobalNames(self, policy)
         self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
-        self._arrivals = Arrivals(self, self._spare_bonds)
+        awake = BusyWait(busy_wait, self._keep_awake) if busy_wait else None
+        self._arrivals = Arrivals(self, self._spare_bonds, awake)
         self.deliver = self._arrivals.deliver
         self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
@@ -172,13 +179,14 @@ class Node(RpcRuntime):
 
     async def opening(self, tasks: TaskGroup) -> None:
         """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
-        network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
-        own_name = self._dynamic or OwnName(await self._local_node(network, tasks))
+        if on_asyncio():
+            self._network = ProtocolNetwork()
+        own_name = self._dynamic or OwnName(await self._local_node(tasks))
         self._connections = Connections(
             own_name,
             self.cookie_of,
             self._names,
-            network,
+            self._network,
             self,
             tasks,
             tls=self._tls,
@@ -189,9 +197,9 @@ class Node(RpcRuntime):
         )
         self.route = self._connections.route
 
-    async def _local_node(self, network: Network, tasks: TaskGroup) -> LocalNode:
+    async def _local_node(self, tasks: TaskGroup) -> LocalNode:
         warn = self._tls is None and not self._policy.allow_plain
-        await open_listeners(network, self._listen, self._name, self._listeners, warn=warn)
+        await open_listeners(self._network, self._listen, self._name, self._listeners, warn=warn)
         self.ports = [listener.port for listener in self._listeners]
         self.port = self.ports[0]
         creation = new_creation()
@@ -432,6 +440,10 @@ class Node(RpcRuntime):
         """Wait while a node does not read what it was sent."""
         assert self._connections is not None
         await self._connections.relieved(node)
+
+    def _keep_awake(self, turn: Callable[[float], bool]) -> None:
+        assert self._tasks is not None
+        self._network.keep_awake(self._tasks, turn)
 
     def _spare_bonds(self, transport: Transport) -> int:
         assert self._connections is not None

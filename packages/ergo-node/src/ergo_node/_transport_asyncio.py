@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -283,3 +284,13 @@ class ProtocolNetwork(Network):
         listener = ProtocolListener()
         await listener.open(host, port)
         return listener
+
+    def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
+        """Call a function in each turn of the event loop until it returns false."""
+        call_soon = asyncio.get_running_loop().call_soon
+
+        def stay_awake() -> None:
+            if turn(monotonic()):
+                call_soon(stay_awake)
+
+        call_soon(stay_awake)

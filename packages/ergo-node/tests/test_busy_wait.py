@@ -1,0 +1,188 @@
+"""For how long the event loop stays awake after a message, and that it does."""
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+from ergo_node import Epmd, Node
+from ergo_node._busy_wait import LEFT_OUT, NEEDLESS, BusyWait
+from ergo_node._network import Network, StreamNetwork
+from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
+from etf_codec import Atom
+from hypothesis import given
+from hypothesis import strategies as st
+
+SECONDS = 10.0
+
+
+class Loop:
+    """An event loop that turns when it is told to."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.wait = BusyWait(seconds, self.begin)
+        self.turn: Callable[[float], bool] | None = None
+        self.now = 0.0
+        self.begun = 0
+
+    def begin(self, turn: Callable[[float], bool]) -> None:
+        assert self.turn is None
+        self.turn = turn
+        self.begun += 1
+
+    def turns(self, count: int, seconds: float = 0.0) -> bool:
+        """Turn so many times, that much time apart; whether the loop stays awake."""
+        for _ in range(count):
+            self.now += seconds
+            if self.turn is not None and not self.turn(self.now):
+                self.turn = None
+        return self.turn is not None
+
+    def message(self) -> bool:
+        """A message; whether the loop stays awake for the next one."""
+        self.wait.message()
+        return self.turn is not None
+
+    def message_in_vain(self) -> bool:
+        """A message that nothing follows; whether the loop stayed awake for it."""
+        awake = self.message()
+        self.turns(2, SECONDS)
+        assert self.turn is None
+        return awake
+
+    def conversation(self, messages: int) -> int:
+        """Messages that follow each other; for how many of them the loop was awake."""
+        awake = 0
+        for _ in range(messages):
+            awake += self.turn is not None
+            self.message()
+            self.turns(NEEDLESS + 1, SECONDS / 100)
+        return awake
+
+
+def test_the_loop_stays_awake_for_the_time_after_a_message_and_no_longer() -> None:
+    loop = Loop()
+    assert not loop.turns(1)
+    assert loop.message()
+    assert loop.turns(1)
+    assert loop.turns(9, SECONDS / 10)
+    assert not loop.turns(1, SECONDS / 10)
+
+
+def test_each_message_of_a_conversation_begins_the_time_anew() -> None:
+    loop = Loop()
+    assert loop.conversation(1000) == 999
+    assert loop.begun == 1
+
+
+def test_a_loop_that_does_not_sleep_anyway_is_left_alone() -> None:
+    loop = Loop()
+    for _ in range(100 * (LEFT_OUT + 1)):
+        loop.message()
+        loop.turns(NEEDLESS - 1)
+    assert loop.begun < 110
+
+
+def test_a_wait_that_nothing_came_in_is_left_out_more_and_more_often() -> None:
+    loop = Loop()
+    waits = [number for number in range(100) if loop.message_in_vain()]
+    assert waits[:6] == [0, 2, 6, 14, 30, 46]
+    assert all(later - earlier == LEFT_OUT + 1 for earlier, later in pairwise(waits[4:]))
+
+
+def test_a_conversation_after_waits_in_vain_has_the_loop_awake_again() -> None:
+    loop = Loop()
+    for _ in range(1000):
+        loop.message_in_vain()
+    assert loop.conversation(200) >= 200 - LEFT_OUT - 1
+    loop.turns(2, SECONDS)
+    assert loop.conversation(200) >= 197  # one wait in vain is forgiven soon
+
+
+@given(st.lists(st.one_of(st.just("message"), st.floats(0, 3 * SECONDS))))
+def test_it_is_awake_only_within_the_time_after_a_message(steps: list[str | float]) -> None:
+    loop = Loop()
+    last = None
+    for step in steps:
+        if isinstance(step, str):
+            loop.message()
+            loop.turns(1)
+            last = loop.now
+        elif loop.turns(1, step):
+            assert last is not None
+            assert loop.now < last + SECONDS
+        assert loop.wait.waiting == (loop.turn is not None)
+
+
+@pytest.mark.parametrize("seconds", [-0.1, float("inf"), float("nan")])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="busy_wait is a number of seconds from 0 up"):
+        Node("a@127.0.0.1", "secret", busy_wait=seconds)
+
+
+@pytest.mark.anyio
+async def test_a_network_turns_until_it_is_told_not_to_and_lets_others_run() -> None:
+    network: Network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
+    turns: list[float] = []
+    done = anyio.Event()
+
+    def turn(now: float) -> bool:
+        turns.append(now)
+        if len(turns) == 50:
+            done.set()
+        return len(turns) < 50
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            network.keep_awake(tasks, turn)
+            await done.wait()
+            await anyio.wait_all_tasks_blocked()
+    assert len(turns) == 50
+    assert turns == sorted(turns)
+
+
+class LookingSelector(selectors.DefaultSelector):
+    """Counts how often it was asked what there is without being asked to wait for it."""
+
+    looks = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        """Return what is ready."""
+        self.looks += timeout == 0
+        return super().select(timeout)
+
+
+@pytest.mark.parametrize(("busy_wait", "least", "most"), [(0.2, 100, 10**9), (0.0, 0, 99)])
+def test_a_node_looks_for_what_follows_a_message(
+    free_tcp_port: int, busy_wait: float, least: int, most: int
+) -> None:
+    selector = LookingSelector()
+
+    async def looked() -> int:
+        epmd = Epmd(free_tcp_port)
+        async with (
+            Node("a@127.0.0.1", "secret", epmd=epmd, busy_wait=0) as a,
+            Node("b@127.0.0.1", "secret", epmd=epmd, busy_wait=busy_wait) as b,
+        ):
+            assert await a.ping(b.name)
+            answered = anyio.Event()
+
+            async def answer(process: Any) -> None:
+                for _ in range(LEFT_OUT + 1):
+                    await process.receive()
+                    answered.set()
+
+            to = b.spawn(answer)
+            selector.looks = 0
+            for _ in range(LEFT_OUT + 1):
+                answered = anyio.Event()
+                await a.send(to, Atom("hello"))
+                await answered.wait()
+                await anyio.sleep(0.01)  # there is nothing to do: what the loop does now is counted
+            return selector.looks
+
+    options = {"loop_factory": lambda: asyncio.SelectorEventLoop(selector)}
+    assert least <= anyio.run(looked, backend="asyncio", backend_options=options) <= most
