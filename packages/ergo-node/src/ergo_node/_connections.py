@@ -33,7 +33,7 @@ from erldist_proto import (
     State,
     simultaneous_status,
 )
-from etf_codec import Atom, EtfError, Term
+from etf_codec import Atom, EtfError, Pid, Reference, Term
 from otp_behaviors import (
     DESTINATIONS,
     DemonitorSignal,
@@ -182,6 +182,18 @@ class Connections:
                 self._is_busy(up)
         if self.busy:
             self._owner.hold_up(signals)
+
+    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
+        """Send a message at once, if its connection takes it as it is; false is for `route` to see to."""
+        up = self._up.get(to.node)
+        if up is None or not up.as_it_is or up.transport.blocked:
+            return False
+        try:
+            up.send_message(sender, Atom(to.name) if isinstance(to, RemoteName) else to, message)
+        except (EtfError, LocalProtocolError):
+            return False
+        up.transport.flush()
+        return True
 
     def _is_busy(self, up: Up) -> None:
         waiting = up.transport.bytes_waiting

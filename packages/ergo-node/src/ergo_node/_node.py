@@ -196,6 +196,7 @@ class Node(RpcRuntime):
             limits=self._limits,
         )
         self.route = self._connections.route
+        self.transmit = self._connections.transmit
 
     async def _local_node(self, tasks: TaskGroup) -> LocalNode:
         warn = self._tls is None and not self._policy.allow_plain

@@ -11,14 +11,24 @@ from otp_behaviors import Signal
 
 from ergo_node._errors import NotConnected
 from ergo_node._identifiers import Identifiers
-from ergo_node._translate import direct, to_wire
+from ergo_node._translate import DIRECT, direct, to_wire
 from ergo_node._transport import Transport
 
 
 class Up:
     """A connection that is up."""
 
-    __slots__ = ("direct", "hidden", "identifiers", "node", "send", "send_message", "transport", "writers")
+    __slots__ = (
+        "as_it_is",
+        "direct",
+        "hidden",
+        "identifiers",
+        "node",
+        "send",
+        "send_message",
+        "transport",
+        "writers",
+    )
 
     def __init__(
         self,
@@ -34,6 +44,8 @@ class Up:
         self.direct = direct(transport.connection.flags)
         self.send = transport.connection.send
         self.send_message = transport.connection.send_message
+        # Whether a message needs no look at what the peer knows.
+        self.as_it_is = identifiers is None and self.direct is DIRECT
         self.identifiers = identifiers  # None unless our name on this connection is not the one inside
 
 

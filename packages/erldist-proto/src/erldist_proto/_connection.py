@@ -21,6 +21,7 @@ from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
 
 TICKED: Final = Ticked()
+CLOSED: Final = State.CLOSED
 DEFAULT_LIMITS: Final = ConnectionLimits()
 CONNECTED_LENGTH_BYTES: Final = 4
 
@@ -223,7 +224,7 @@ class Connection:
             Messages, `(control message, payload)` as in `Received`; and whether `events` has something, which
             comes after them, and may be messages, too.
         """
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return [], bool(self._events)
         incoming, ticker = self._incoming, self._ticker
         if incoming is None or ticker is None:

@@ -17,6 +17,7 @@ from erldist_proto._limits import ConnectionLimits, term_options
 from erldist_proto._openings import Openings
 
 VERSION_MAGIC: Final = 131
+ALIAS_SEND: Final = AliasSend.op
 PASS_THROUGH: Final = 112
 DIST_HEADER: Final = 68
 MESSAGE_START: Final = bytes((VERSION_MAGIC, DIST_HEADER))
@@ -83,21 +84,24 @@ class Incoming:
         found, end = self._decode_packets(
             data, offset, self._openings.by_size, self._max_packet_bytes, self._atoms.known
         )
-        for index, (message, read) in enumerate(found):
+        index = 0
+        for message, read in found:
             if message is None:
                 opened = self._opened(data, read)
                 if opened is None:
                     return found[:index], read[0]
                 found[index] = opened
+            index += 1  # noqa: SIM113  # `enumerate` would be one object more for each read
         return found, end
 
     def _opened(self, data: bytes, read: tuple[Any, ...]) -> Message | None:
         """The message of a packet of which only the header was known; none if something is wrong."""
         control = read[2]
-        match control:
-            case (int(AliasSend.op), Pid(), Reference()) if len(read) == 4:
+        if len(control) == 3 and len(read) == 4:
+            op, sender, alias = control
+            if type(op) is int and op == ALIAS_SEND and type(sender) is Pid and type(alias) is Reference:
                 # What answers most calls, without the ways of `parse`.
-                return AliasSend(control[1], control[2]), read[3]
+                return AliasSend(sender, alias), read[3]
         try:
             message = parse(control)
             if message.owned:

@@ -100,10 +100,9 @@ def put_first(mailbox: deque[Term], urgent: deque[Term]) -> None:
 
 def alias_of(tag: Term) -> Reference | None:
     """Return the alias in a call's tag: `[alias|Alias]`, or `[[alias|Alias]|Monitor]` of a multi_call."""
-    for _ in range(2):
-        if type(tag) is not ImproperList or len(tag.items) != 1:
-            return None
-        if tag.items[0] == ALIAS:
-            return tag.tail if isinstance(tag.tail, Reference) else None
-        tag = tag.items[0]
-    return None
+    if type(tag) is not ImproperList or len(tag.items) != 1:
+        return None
+    head = tag.items[0]
+    if type(head) is ImproperList and len(head.items) == 1:
+        tag, head = head, head.items[0]
+    return tag.tail if head == ALIAS and type(tag.tail) is Reference else None

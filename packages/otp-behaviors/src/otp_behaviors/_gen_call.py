@@ -43,7 +43,7 @@ Caller: TypeAlias = tuple[Pid, Term]
 class Completion:
     """Something that will succeed or fail once, and one coroutine that waits for it."""
 
-    __slots__ = ("_error", "_kernel", "_late", "_value", "_waiter", "done")
+    __slots__ = ("_error", "_kernel", "_value", "_waiter", "done", "waiting")
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -51,6 +51,7 @@ class Completion:
         self._error: Exception | None = None
         self._waiter: Waiter | None = None
         self.done = False
+        self.waiting = False
 
     def succeed(self, value: Term) -> None:
         """Complete with a value; only the first completion counts."""
@@ -76,8 +77,20 @@ class Completion:
         Raises:
             ValueError: the timeout is negative, or no number.
         """
-        self._waiter = waiter
-        self._late = False
+        self.begin_wait(waiter, timeout)
+        try:
+            while self.waiting:
+                await waiter.wait()
+        finally:
+            answered = self.end_wait(timeout)
+        return answered
+
+    def begin_wait(self, waiter: Waiter, timeout: float | None) -> None:
+        """Have the waiter woken when this is done, or late.
+
+        Raises:
+            ValueError: the timeout is negative, or no number.
+        """
         if timeout is not None:
             if not 0 <= timeout < inf:
                 raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {timeout!r}")
@@ -85,23 +98,25 @@ class Completion:
             deadline = kernel.timeouts.begin(self, timeout, kernel.now())
             if deadline < kernel.alarm and kernel.shell is not None:
                 kernel.shell.ready()
-        try:
-            while not (self.done or self._late):
-                await waiter.wait()
-        finally:
-            self._waiter = None
-            if timeout is not None:
-                self._kernel.timeouts.end(self, timeout)
+        self._waiter = waiter
+        self.waiting = not self.done
+
+    def end_wait(self, timeout: float | None) -> bool:
+        """Whoever waited goes on; returns whether this is done."""
+        self._waiter = None
+        if timeout is not None:
+            self._kernel.timeouts.end(self, timeout)
         return self.done
 
     def expire(self) -> None:
         """The time to wait is over."""
-        self._late = True
+        self.waiting = False
         if self._waiter is not None:
             self._waiter.wake()
 
     def _complete(self) -> None:
         self.done = True
+        self.waiting = False
         if self._waiter is not None:
             self._waiter.wake()
 
@@ -116,7 +131,7 @@ class Request(Completion):
         self._value = None
         self._error = None
         self._waiter = None
-        self.done = False
+        self.done = self.waiting = False
         self.sender = sender
         self.ref = ref
         self._callee: ProcessRecord | None = None
@@ -138,9 +153,9 @@ class Request(Completion):
             if self.done:
                 return  # Nobody is there.
         message = (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)
-        kernel.outbox.append(MessageSignal(sender, target, message))
-        if not kernel.held and kernel.shell is not None:
-            kernel.shell.ready()
+        shell = kernel.shell
+        if kernel.outbox or shell is None or not shell.transmit(sender, target, message):
+            kernel.emit(MessageSignal(sender, target, message))
 
     def post(self, callee: ProcessRecord, request: Term) -> None:
         """Put the request into the mailbox of a process of this node."""
@@ -189,6 +204,7 @@ class Request(Completion):
             self.abandon()
             self._value = message[1]
             self.done = True
+            self.waiting = False
             if self._waiter is not None:
                 self._waiter.wake()
 
@@ -269,7 +285,14 @@ async def call(
         if not pending.done:
             if waiter is None:
                 waiter = waiter_of(kernel) if shell is None else shell.waiter()
-            if not await pending.wait(waiter, timeout):
+            # As `pending.wait`, without a coroutine of its own.
+            pending.begin_wait(waiter, timeout)
+            try:
+                while pending.waiting:
+                    await waiter.wait()
+            finally:
+                answered = pending.end_wait(timeout)
+            if not answered:
                 raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
         elif kernel.reductions > kernel.fair_share and shell is not None:
             await shell.checkpoint()
@@ -329,9 +352,9 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     elif alias.node == kernel.node:
         kernel.send(sender, alias, (tag, term))
     else:
-        kernel.outbox.append(AliasSignal(sender, alias, (tag, term), pid))
-        if not kernel.held and kernel.shell is not None:
-            kernel.shell.ready()
+        shell = kernel.shell
+        if kernel.outbox or shell is None or not shell.transmit(sender, alias, (tag, term)):
+            kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
 
 
 def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Coroutine, Iterator, MutableMapping
+from collections.abc import Awaitable, Coroutine, Iterator, MutableMapping
 from enum import Enum
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -62,8 +62,8 @@ class Waiter(Protocol):
     def wake(self) -> None:
         """Let the coroutine go on."""
 
-    async def wait(self) -> None:
-        """Suspend until `wake` has been called."""
+    def wait(self) -> Awaitable[None]:
+        """Return what suspends, when awaited, until `wake` has been called."""
 
 
 class Acknowledgement(Protocol):

@@ -34,7 +34,8 @@ class References:
     def __init__(self, table: ProcessTable, seed: int) -> None:
         self._table = table
         self._count = 0
-        self._words = (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF)
+        self._low = seed & 0xFFFFFFFF
+        self._high = seed >> 32 & 0xFFFFFFFF
         # By the words alone: those of this node differ in them, and they hash fast.
         self.aliases: dict[tuple[int, ...], AliasTarget] = {}
         # The call that is answered in its caller's place just now: its reference is an alias for that long.
@@ -49,9 +50,9 @@ class References:
         self._count = count = self._count + 2
         if count > FIRST_WORD:
             self._count = count = 0
-            low, high = self._words
-            self._words = (low + 1 & 0xFFFFFFFF, high)
-        return Reference(self._table.node, self._table.creation, (count | request, *self._words))
+            self._low = self._low + 1 & 0xFFFFFFFF
+        table = self._table
+        return Reference(table.node, table.creation, (count | request, self._low, self._high))
 
     def is_own(self, ref: Reference) -> bool:
         """Tell whether this run of the node made the reference."""

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
+from typing import Final
 
 import anyio
+
+
+class Woken:
+    """A wait that is over before it began."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+WOKEN: Final = Woken()
 
 
 class FutureWaiter:
@@ -25,20 +38,19 @@ class FutureWaiter:
 
     def wake(self) -> None:
         """Let the task go on."""
-        self._woken = True
-        future = self._future
-        if future is not None and not future.done():
+        future, self._future = self._future, None
+        if future is None or future.done():
+            self._woken = True
+        else:
             future.set_result(None)
 
-    async def wait(self) -> None:
-        """Suspend until `wake` has been called since the last wait."""
-        if not self._woken:
-            self._future = future = self._create_future()
-            try:
-                await future
-            finally:
-                self._future = None
-        self._woken = False
+    def wait(self) -> Awaitable[None]:
+        """Return what suspends, when awaited, until `wake` has been called since the last wait."""
+        if self._woken:
+            self._woken = False
+            return WOKEN
+        self._future = future = self._create_future()
+        return future
 
 
 def future_waiters() -> Callable[[], FutureWaiter] | None:

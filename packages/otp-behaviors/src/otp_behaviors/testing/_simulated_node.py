@@ -15,7 +15,7 @@ from otp_behaviors._process import FunctionProcess, Process, Startable, own_name
 from otp_behaviors._process_table import EXITED, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOPROC, NORMAL
 from otp_behaviors._shell import ServerRef
-from otp_behaviors._signals import AliasSignal, Down, MessageSignal, Signal
+from otp_behaviors._signals import AliasSignal, Down, MessageSignal, RemoteName, Signal
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors.testing._chance import Chance
 from otp_behaviors.testing._driving import DrivenCoroutine, explain
@@ -310,6 +310,10 @@ class SimulatedNode:
     def route(self, signals: list[Signal]) -> None:
         """Put them back: the simulation takes them."""
         self.kernel.outbox[:0] = signals
+
+    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
+        """Nothing goes at once: the simulation takes what is sent."""
+        return False
 
     def now(self) -> float:
         """Return the virtual time."""
