@@ -179,6 +179,12 @@ impl<'py> Writer<'_, 'py> {
         self.counted(tags::LIST_EXT, elements.len())?;
         let mut items: Vec<_> = elements.iter().collect();
         items.push(item.getattr(intern!(self.py, "tail"))?);
+        if let [head, tail] = &items[..]
+            && self.is_a(head, &self.shared.atom)
+            && self.is_a(tail, &self.shared.reference)
+        {
+            self.known.known().tags.insert(item, head, tail);
+        }
         let count = items.len();
         Ok(Some((Pending::Items(items.into_iter()), count)))
     }

@@ -82,6 +82,102 @@ impl Keys {
     }
 }
 
+/// OTP 24+ accepts five words, since 27 it sends them for aliases.
+pub const MAX_REFERENCE_WORDS: usize = 5;
+
+/// The creation and the words of a reference, as they are on the wire.
+pub const MAX_REFERENCE_BYTES: usize = 4 + 4 * MAX_REFERENCE_WORDS;
+
+/// A request and its reply have the same reference, four times in all; what comes between them is little.
+const REFERENCE_SLOTS: usize = 64;
+
+/// A reference, its node as an atom, and the rest of its external form.
+pub struct KnownReference {
+    pub object: Py<PyAny>,
+    pub node: Py<PyAny>,
+    fields: [u8; MAX_REFERENCE_BYTES],
+    size: usize,
+}
+
+impl KnownReference {
+    pub fn new(object: &Bound<'_, PyAny>, node: &Bound<'_, PyAny>, wire: &[u8]) -> Self {
+        let mut fields = [0; MAX_REFERENCE_BYTES];
+        let size = wire.len().min(MAX_REFERENCE_BYTES);
+        fields[..size].copy_from_slice(&wire[..size]);
+        KnownReference { object: object.clone().unbind(), node: node.clone().unbind(), fields, size }
+    }
+
+    pub fn fields(&self) -> &[u8] {
+        &self.fields[..self.size]
+    }
+}
+
+/// The references of late, each in one place by its fields and one by its address.
+pub struct References {
+    hasher: RandomState,
+    by_fields: Vec<Option<KnownReference>>,
+    by_address: Vec<Option<KnownReference>>,
+}
+
+impl References {
+    fn new() -> Self {
+        References { hasher: RandomState::default(), by_fields: Vec::new(), by_address: Vec::new() }
+    }
+
+    fn place(&self, fields: &[u8]) -> usize {
+        self.hasher.hash_one(fields) as usize % REFERENCE_SLOTS
+    }
+
+    /// The one of a node with these fields.
+    pub fn read(&self, node: Address, fields: &[u8]) -> Option<&Py<PyAny>> {
+        let known = self.by_fields.get(self.place(fields))?.as_ref()?;
+        let same = known.node.as_ptr().addr() == node && known.fields() == fields;
+        same.then_some(&known.object)
+    }
+
+    /// What is known of an object.
+    pub fn written(&self, address: Address) -> Option<&KnownReference> {
+        let known = self.by_address.get(place_of(address))?.as_ref()?;
+        (known.object.as_ptr().addr() == address).then_some(known)
+    }
+
+    pub fn insert(&mut self, object: &Bound<'_, PyAny>, node: &Bound<'_, PyAny>, wire: &[u8]) {
+        if self.by_fields.is_empty() {
+            self.by_fields.resize_with(REFERENCE_SLOTS, || None);
+            self.by_address.resize_with(REFERENCE_SLOTS, || None);
+        }
+        let place = self.place(wire);
+        self.by_fields[place] = Some(KnownReference::new(object, node, wire));
+        self.by_address[place_of(object.as_ptr().addr())] = Some(KnownReference::new(object, node, wire));
+    }
+}
+
+/// Improper lists of an atom and a reference, `[alias | Ref]`: the tag of a request, which is that of its reply.
+pub struct Tags(Vec<Option<Tag>>);
+
+/// The list, its one element, and its tail.
+type Tag = [Py<PyAny>; 3];
+
+impl Tags {
+    pub fn get(&self, head: &Bound<'_, PyAny>, tail: &Bound<'_, PyAny>) -> Option<&Py<PyAny>> {
+        let [list, other_head, other_tail] = self.0.get(place_of(tail.as_ptr().addr()))?.as_ref()?;
+        (other_tail.is(tail) && other_head.is(head)).then_some(list)
+    }
+
+    pub fn insert(&mut self, list: &Bound<'_, PyAny>, head: &Bound<'_, PyAny>, tail: &Bound<'_, PyAny>) {
+        if self.0.is_empty() {
+            self.0.resize_with(REFERENCE_SLOTS, || None);
+        }
+        let tag = [list, head, tail].map(|object| object.clone().unbind());
+        self.0[place_of(tail.as_ptr().addr())] = Some(tag);
+    }
+}
+
+/// Objects of one size stand 16 bytes apart, or a multiple of them.
+fn place_of(address: Address) -> usize {
+    (address >> 4) % REFERENCE_SLOTS
+}
+
 /// The atom of a node, and the external form of that.
 pub struct Node {
     pub atom: Py<PyAny>,
@@ -95,6 +191,10 @@ pub struct Known {
     pub atoms: Cache<Box<[u8]>, Py<PyAny>>,
     /// Pids, with the atom of their node.
     pub pids: Cache<PidKey, (Py<PyAny>, Py<PyAny>)>,
+    /// References, which come back with replies.
+    pub references: References,
+    /// What references come in.
+    pub tags: Tags,
     /// The external form of atoms and pids.
     pub wires: Cache<Address, (Py<PyAny>, Box<[u8]>)>,
     /// Nodes of identifiers, by the address of the name.
@@ -107,6 +207,8 @@ impl Known {
             keys: Keys::new(),
             atoms: Cache::new(),
             pids: Cache::new(),
+            references: References::new(),
+            tags: Tags(Vec::new()),
             wires: Cache::new(),
             nodes: Cache::new(),
         }

@@ -4,13 +4,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::known::PidKey;
+use crate::known::{MAX_REFERENCE_WORDS, PidKey};
 use crate::reader::Reader;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
 
-/// OTP 24+ accepts five words, since 27 it sends them for aliases.
-const MAX_REFERENCE_WORDS: usize = 5;
 const MAX_ATOM_CHARACTERS: usize = 255;
 
 impl<'py> Reader<'_, 'py> {
@@ -184,19 +182,22 @@ impl<'py> Reader<'_, 'py> {
         if count > MAX_REFERENCE_WORDS {
             return Err(Stop::Rerun);
         }
-        let node = self.node()?.getattr(intern!(self.py, "name"))?;
-        let creation = self.cursor.u32()?;
-        let mut words = [0; MAX_REFERENCE_WORDS];
-        for word in &mut words[..count] {
-            *word = self.cursor.u32()?;
+        let node = self.node()?;
+        let fields = self.cursor.take(4 + 4 * count)?;
+        let known = self.known.known().references.read(node.as_ptr().addr(), fields);
+        if let Some(reference) = known {
+            return Ok(reference.bind(self.py).clone());
         }
-        let ids = PyTuple::new(self.py, &words[..count])?;
+        let mut words =
+            fields.chunks_exact(4).map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+        let creation = words.next();
         // What the constructor does, in half the time: each request brings a reference of its own.
         let reference = self.shared.reference_fields.bind(self.py).call0()?;
-        reference.setattr(intern!(self.py, "node"), node)?;
+        reference.setattr(intern!(self.py, "node"), node.getattr(intern!(self.py, "name"))?)?;
         reference.setattr(intern!(self.py, "creation"), creation)?;
-        reference.setattr(intern!(self.py, "ids"), ids)?;
+        reference.setattr(intern!(self.py, "ids"), PyTuple::new(self.py, words)?)?;
         reference.setattr(intern!(self.py, "__class__"), &self.shared.reference)?;
+        self.known.known().references.insert(&reference, &node, fields);
         Ok(reference)
     }
 }

@@ -218,7 +218,7 @@ impl<'a, 'py> Reader<'a, 'py> {
             }
         }
         if let Kind::Tail = frame.kind {
-            if let Some(made) = self.improper(&self.values[frame.base..])? {
+            if let Some(made) = self.improper(frame.base)? {
                 self.values.truncate(frame.base);
                 return Ok(made);
             }
@@ -237,17 +237,27 @@ impl<'a, 'py> Reader<'a, 'py> {
     }
 
     /// An improper list, made as the constructor does; none if its tail makes it something else.
-    fn improper(&self, elements: &[Bound<'py, PyAny>]) -> Outcome<Option<Bound<'py, PyAny>>> {
-        let Some((tail, items)) = elements.split_last() else { return Ok(None) };
-        let shared = self.shared;
+    fn improper(&mut self, base: usize) -> Outcome<Option<Bound<'py, PyAny>>> {
+        let (py, shared) = (self.py, self.shared);
+        let Some((tail, items)) = self.values[base..].split_last() else { return Ok(None) };
+        let head = match items {
+            [head] if tail.get_type().is(&shared.reference) && head.get_type().is(&shared.atom) => Some(head),
+            _ => None,
+        };
+        if let Some(tag) = head.and_then(|head| self.known.known().tags.get(head, tail)) {
+            return Ok(Some(tag.bind(py).clone()));
+        }
         let joins = tail.is_exact_instance_of::<PyList>() || tail.get_type().is(&shared.improper_list);
         if items.is_empty() || joins {
             return Ok(None);
         }
-        let list = shared.improper_list_fields.bind(self.py).call0()?;
-        list.setattr(intern!(self.py, "items"), PyTuple::new(self.py, items)?)?;
-        list.setattr(intern!(self.py, "tail"), tail)?;
-        list.setattr(intern!(self.py, "__class__"), &shared.improper_list)?;
+        let list = shared.improper_list_fields.bind(py).call0()?;
+        list.setattr(intern!(py, "items"), PyTuple::new(py, items)?)?;
+        list.setattr(intern!(py, "tail"), tail)?;
+        list.setattr(intern!(py, "__class__"), &shared.improper_list)?;
+        if let Some(head) = head {
+            self.known.known().tags.insert(&list, head, tail);
+        }
         Ok(Some(list))
     }
 

@@ -5,14 +5,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
-use crate::known::Node;
+use crate::known::{MAX_REFERENCE_BYTES, MAX_REFERENCE_WORDS, Node};
 use crate::output::LARGE_BYTES;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
 use crate::writer::Writer;
-
-/// OTP 24+ accepts five words.
-const MAX_REFERENCE_WORDS: usize = 5;
 
 /// As many as a distribution header lists.
 const MAX_REFERRED: usize = 255;
@@ -147,24 +144,31 @@ impl<'py> Writer<'_, 'py> {
     /// The node of an identifier.
     fn node(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
         let name = item.getattr(intern!(self.py, "node"))?;
-        let address = name.as_ptr().addr();
         let in_full = self.in_full();
-        let atom = match self.known.known().nodes.get(&address) {
+        match self.known.known().nodes.get(&name.as_ptr().addr()) {
             Some((_, node)) if in_full => {
                 self.out.bytes.extend_from_slice(&node.wire);
-                return Ok(());
+                Ok(())
             }
-            Some((_, node)) => node.atom.bind(self.py).clone(),
-            None => {
-                let atom = self.shared.atom.bind(self.py).call1((&name,))?;
-                let wire = atom.getattr(intern!(self.py, "wire"))?;
-                let wire = wire.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes().into();
-                let node = Node { atom: atom.clone().unbind(), wire };
-                self.known.known().nodes.insert(address, (name.unbind(), node));
-                atom
+            _ => {
+                let atom = self.node_atom(name)?;
+                self.atom(&atom)
             }
-        };
-        self.atom(&atom)
+        }
+    }
+
+    /// The atom of a node's name, which is known from now on.
+    fn node_atom(&mut self, name: Bound<'py, PyAny>) -> Outcome<Bound<'py, PyAny>> {
+        let address = name.as_ptr().addr();
+        if let Some((_, node)) = self.known.known().nodes.get(&address) {
+            return Ok(node.atom.bind(self.py).clone());
+        }
+        let atom = self.shared.atom.bind(self.py).call1((&name,))?;
+        let wire = atom.getattr(intern!(self.py, "wire"))?;
+        let wire = wire.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes().into();
+        let node = Node { atom: atom.clone().unbind(), wire };
+        self.known.known().nodes.insert(address, (name.unbind(), node));
+        Ok(atom)
     }
 
     fn word(&self, item: &Bound<'py, PyAny>) -> Outcome<[u8; 4]> {
@@ -205,19 +209,34 @@ impl<'py> Writer<'_, 'py> {
     }
 
     fn reference(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
-        let ids = item.getattr(intern!(self.py, "ids"))?;
+        if self.known.known().references.written(item.as_ptr().addr()).is_none() {
+            self.learn_reference(item)?;
+        }
+        let known = self.known.known().references.written(item.as_ptr().addr()).ok_or(Stop::Rerun)?;
+        let node = known.node.bind(self.py).clone();
+        let count = known.fields().len() / 4 - 1;
+        let mut fields = [0; MAX_REFERENCE_BYTES];
+        fields[..known.fields().len()].copy_from_slice(known.fields());
+        self.out.tagged(tags::NEWER_REFERENCE_EXT, (count as u16).to_be_bytes());
+        self.atom(&node)?;
+        self.out.bytes.extend_from_slice(&fields[..4 + 4 * count]);
+        Ok(())
+    }
+
+    /// Have the external form of a reference known.
+    fn learn_reference(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        let py = self.py;
+        let ids = item.getattr(intern!(py, "ids"))?;
         let ids = ids.cast_exact::<PyTuple>().map_err(|_| Stop::Rerun)?;
         if ids.len() > MAX_REFERENCE_WORDS {
             return Err(Stop::Rerun);
         }
-        self.out.tagged(tags::NEWER_REFERENCE_EXT, (ids.len() as u16).to_be_bytes());
-        self.node(item)?;
-        let creation = self.word(&item.getattr(intern!(self.py, "creation"))?)?;
-        self.out.bytes.extend_from_slice(&creation);
+        let mut wire = self.word(&item.getattr(intern!(py, "creation"))?)?.to_vec();
         for id in ids.iter_borrowed() {
-            let word = self.word(&id)?;
-            self.out.bytes.extend_from_slice(&word);
+            wire.extend_from_slice(&self.word(&id)?);
         }
+        let node = self.node_atom(item.getattr(intern!(py, "node"))?)?;
+        self.known.known().references.insert(item, &node, &wire);
         Ok(())
     }
 }

@@ -167,6 +167,24 @@ def test_a_pid_met_before_is_written_alike(node: str, first: type[Cache] | None)
         assert joined(native.encode_bare(terms, kind and kind())) == expected
 
 
+NODES = st.sampled_from(["shop@db", "true", "é@db"])
+WORDS = st.sampled_from([(), (1,), (1, 2, 3), (1, 2, 4), (3, 2, 1, 0, 0)])
+FEW_REFERENCES = st.builds(Reference, NODES, st.sampled_from([0, 1, 2**32 - 1]), WORDS)
+TAGS = st.builds(ImproperList, st.lists(st.sampled_from(REFS), min_size=1, max_size=2), FEW_REFERENCES)
+
+
+@given(st.lists(FEW_REFERENCES | TAGS), st.sampled_from(DECODE_OPTIONS), st.booleans())
+def test_references_met_before_are_alike(
+    references: list[Term], options: dict[str, Any], again: bool
+) -> None:
+    # Equal ones that are different objects, and the very objects, one after the other.
+    for met in (references, references if again else [_decoder.decode(_encoder.encode(references))]):
+        data = _encoder.encode(met)
+        assert outcome(lambda met=met: native.encode(met)) == ("result", shown(data))
+        assert_same_referring(met)
+        assert_same_decode(data, **options)
+
+
 @given(st.binary(max_size=60), st.sampled_from(DECODE_OPTIONS))
 @example(b"l\0\0\0\x01a\x01a\x02", {})
 @example(b"t\0\0\0\x02a\x01j" + b"F?\xf0\0\0\0\0\0\0j", {})
