@@ -75,8 +75,7 @@ class Arrivals:
         if self._busy_wait is not None:
             self._busy_wait.message()
         transport.messages_read += len(messages)
-        transport.unseen += len(messages)
-        if kernel.run_queue or transport.unseen >= self.flow.sample:
+        if transport.messages_read >= transport.look_at or kernel.run_queue:
             self.flow.delivered(transport, messages)
         if self._bonds_made:
             transport.spare_bonds -= self._bonds_made

@@ -54,8 +54,8 @@ class Flow:
         if self._kernel.run_queue and transport not in self._backlog:
             self._backlog.append(transport)
             self._pause(transport)
-        if transport.unseen >= self.sample:
-            transport.unseen = 0
+        if transport.messages_read >= transport.look_at:
+            transport.look_at = transport.messages_read + self.sample
             self._look(transport, messages)
 
     def ran(self) -> None:
@@ -100,7 +100,7 @@ class Flow:
 
     def _trickle(self, transport: Transport) -> None:
         if transport in self._full:
-            transport.unseen = self.sample  # the next read is looked at whatever its length
+            transport.look_at = 0  # the next read is looked at whatever its length
             self._resume(transport)
 
     def _resume(self, transport: Transport) -> None:

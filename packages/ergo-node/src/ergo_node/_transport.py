@@ -73,8 +73,8 @@ class Transport(ABC):
         self.blocked = True
         self.bytes_read = 0
         self.messages_read = 0
-        # Of these, the ones that came since the mailboxes they went to were looked at.
-        self.unseen = 0
+        # How many there will be when the mailboxes they go to are looked at again.
+        self.look_at = 0
 
     @abstractmethod
     async def run(self) -> None:

@@ -50,6 +50,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_ahead",
         "_events",
         "_framing",
         "_handshake",
@@ -68,7 +69,6 @@ class Connection:
         "_tick_intensity",
         "_tick_time",
         "_ticker",
-        "_whole",
         "bytes_pending",
     )
 
@@ -101,14 +101,15 @@ class Connection:
         self._state = handshake.state
         self._incoming: Incoming | None = None
         self._outgoing: Outgoing | None = None
-        self._ticker: Ticker | None = None
+        # Of use once the connection is up; then it begins anew.
+        self._ticker = Ticker(now, tick_time, tick_intensity, hidden=False)
         self._events: list[Event] = []
         self._out: list[Buffer] = []
         # What messages are written by while the connection is up, if the peer takes their usual form.
         self._quick: Outgoing | None = None
         self.bytes_pending = 0
-        # Whether nothing is left of what has been read: then a read can be a run of packets as it stands.
-        self._whole = False
+        # What reads messages, if nothing is left of earlier reads: then a read is whole packets, most likely.
+        self._ahead: Incoming | None = None
 
     @classmethod
     def initiator(
@@ -224,26 +225,35 @@ class Connection:
             Messages, `(control message, payload)` as in `Received`; and whether `events` has something, which
             comes after them, and may be messages, too.
         """
+        incoming = self._ahead
+        if incoming is None or type(data) is not bytes:
+            return self._receive(data)
+        self._ticker.read = True
+        messages, end = incoming.read(data, 0)
+        if end != len(data):
+            self._framing.leave(data, end)
+            self._read()
+            self._look_ahead()
+        return messages, bool(self._events)
+
+    def _receive(self, data: bytes | bytearray | memoryview) -> tuple[list[Message], bool]:
+        """The same for what may be anything: a part of the handshake, or of a packet."""
         if self._state is CLOSED:
             return [], bool(self._events)
-        incoming, ticker = self._incoming, self._ticker
-        if incoming is None or ticker is None:
+        if self._incoming is None:
             self._framing.feed(data)
             self._read()
             return [], bool(self._events)
-        ticker.read = True
-        if self._whole and type(data) is bytes:
-            messages, end = incoming.read(data, 0)
-            if end == len(data):
-                return messages, bool(self._events)
-            self._framing.leave(data, end)
-            more = True
-        else:
-            messages, more = self._framing.feed_through(data, incoming.read)
+        self._ticker.read = True
+        messages, more = self._framing.feed_through(data, self._incoming.read)
         if more:
             self._read()
-        self._whole = self._framing.unread_bytes == 0
+        self._look_ahead()
         return messages, bool(self._events)
+
+    def _look_ahead(self) -> None:
+        whole = self._framing.unread_bytes == 0 and self._state is not CLOSED
+        self._ahead = self._incoming if whole else None
 
     def receive_eof(self) -> None:
         """The peer closed the socket, or it broke."""
@@ -282,7 +292,7 @@ class Connection:
         if not isinstance(message, ControlMessage):
             self._handshake_command(message)
             return
-        if self._state is not State.CONNECTED or self._outgoing is None or self._ticker is None:
+        if self._state is not State.CONNECTED or self._outgoing is None:
             raise LocalProtocolError(
                 f"{type(message).__name__} cannot be sent: the connection is {self._state}"
             )
@@ -301,17 +311,17 @@ class Connection:
             LocalProtocolError, etf_codec.EncodeError: As `send`.
         """
         kind = MESSAGES[type(to)]
-        outgoing, ticker = self._quick, self._ticker
-        if outgoing is None or ticker is None or outgoing.headers is None or outgoing.turns.held_bytes:
+        outgoing = self._quick
+        if outgoing is None or outgoing.turns.held_bytes:
             self.send(kind(sender, to), message)
             return
         control = (kind.op, sender, to) if kind is not RegSend else (kind.op, sender, UNUSED, to)
         terms = control, message
         packet = outgoing.encode_packet(terms, outgoing.headers, outgoing.packet_bytes)
-        if isinstance(packet, bytes):
+        if type(packet) is bytes:
             self._out.append(packet)
             self.bytes_pending += len(packet)
-            ticker.written = True
+            self._ticker.written = True
         else:
             refs, pieces = packet
             self._hand_out(outgoing, 0, outgoing.put(sender, terms, refs, pieces))
@@ -320,7 +330,7 @@ class Connection:
         """Keep what is to be written of a message before which so many bytes waited for their turns."""
         self.bytes_pending += outgoing.turns.held_bytes - waiting + sum(map(len, buffers))
         self._out += buffers
-        if buffers and self._ticker is not None:
+        if buffers:
             self._ticker.written = True
 
     def data_to_send(self) -> list[Buffer]:
@@ -332,18 +342,18 @@ class Connection:
         """
         out, self._out = self._out, []
         self.bytes_pending = 0
-        if self._outgoing is not None and self._ticker is not None and self._outgoing.turns.held_bytes:
+        if self._outgoing is not None and self._outgoing.turns.held_bytes:
             turns = self._outgoing.turns
-            out += turns.take(None if self._state is State.CLOSED else HANDOUT_BYTES)
+            out += turns.take(None if self._state is CLOSED else HANDOUT_BYTES)
             self.bytes_pending = turns.held_bytes
             self._ticker.written = True
         return out
 
     def deadline(self) -> float | None:
         """When `handle_time` must be called at the latest; None once closed."""
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return None
-        if self._ticker is None or self._incoming is None:
+        if self._incoming is None:
             return min(self._setup_due, self._setup_cap)
         aged = self._incoming.fragments.deadline()
         return self._ticker.due if aged is None else min(self._ticker.due, aged)
@@ -351,9 +361,9 @@ class Connection:
     def handle_time(self, now: float) -> None:
         """Time has passed: send a tick, give up a silent peer or a slow handshake, if one of them is due."""
         self._now = now
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return
-        if self._ticker is None or self._incoming is None:
+        if self._incoming is None:
             self._check_setup(now)
             return
         tick, gone = self._ticker.check(now, pending=self.bytes_pending > 0)
@@ -370,13 +380,11 @@ class Connection:
 
     def pause_reading(self) -> None:
         """We stop reading for a while (back-pressure): silence does not count against the peer."""
-        if self._ticker is not None:
-            self._ticker.paused = True
+        self._ticker.paused = True
 
     def resume_reading(self) -> None:
         """We read again."""
-        if self._ticker is not None:
-            self._ticker.paused = False
+        self._ticker.paused = False
 
     def close(self) -> None:
         """End the connection. What was sent before is still returned by `data_to_send`."""
@@ -386,7 +394,7 @@ class Connection:
         try:
             if self._incoming is None:
                 self._read_handshake()
-            if self._incoming is not None and self._ticker is not None:
+            if self._incoming is not None:
                 self._ticker.read = True
                 self._read_messages(self._incoming)
         except RemoteProtocolError as error:
@@ -419,7 +427,7 @@ class Connection:
                 report(TICKED)
 
     def _handshake_command(self, command: Command) -> None:
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             raise LocalProtocolError(f"{type(command).__name__} is not allowed: the connection is closed")
         self._handshake.step(command)
         self._take_step()
@@ -466,10 +474,10 @@ class Connection:
         self._close("protocol_error", f"{self.peer or 'a peer'} broke the protocol: {error}", error)
 
     def _close(self, reason: str, text: str, error: ProtocolError | None = None) -> None:
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return
         self._state = State.CLOSED
-        self._quick = None
+        self._quick = self._ahead = None
         self._events.append(Closed(reason, text, error))
         if self._incoming is not None:
             self._incoming.fragments.clear()

@@ -56,12 +56,13 @@ class Outgoing:
         self._conversions = conversions(flags)
         self._inline = InlineAtoms()
         self._limits = limits
-        self.headers = None if self._atoms is None else self._atoms.known
+        self.headers = {} if self._atoms is None else self._atoms.known
         self.packet_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
         # Without options it is called as it is, by position: the quickest way.
         self.encode_packet = partial(encode_packet, **self._options) if self._options else encode_packet
-        # Whether the peer takes them in the form that MESSAGES says.
-        self.as_they_are = self._conversions.keys().isdisjoint(MESSAGES.values())
+        # Whether the peer takes them in the form that MESSAGES says, behind a header.
+        usual = self._conversions.keys().isdisjoint(MESSAGES.values())
+        self.as_they_are = usual and self._atoms is not None
         self._sequence = 0
         self.turns = Turns()
 
@@ -86,7 +87,7 @@ class Outgoing:
             terms = (serialize(message),)
         else:
             raise LocalProtocolError(f"{type(message).__name__} has no payload")
-        if self.headers is not None and not self.turns.held_bytes:
+        if self._atoms is not None and not self.turns.held_bytes:
             packet = self.encode_packet(terms, self.headers, self.packet_bytes)
             if isinstance(packet, bytes):
                 return [packet]

@@ -89,7 +89,7 @@ class Deliveries:
                 return
             if alias is not None and self._references.is_request(alias):
                 return
-        record = self._table.by_pid.get(to) if type(to) is Pid else self._monitors.local(to)
+        record = self._table.find(to) if type(to) is Pid else self._monitors.local(to)
         if record is not None:
             self._put(record, message)
 

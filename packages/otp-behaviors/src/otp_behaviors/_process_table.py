@@ -234,7 +234,7 @@ class ProcessTable:
         creation: tells this incarnation of the node from earlier ones of the same name.
     """
 
-    __slots__ = ("_next", "by_name", "by_pid", "creation", "node")
+    __slots__ = ("_found", "_next", "_sought", "by_name", "by_pid", "creation", "node")
 
     def __init__(self, node: str, creation: int) -> None:
         self.node = node
@@ -242,6 +242,9 @@ class ProcessTable:
         self.by_pid: dict[Pid, ProcessRecord] = {}
         self.by_name: dict[str, ProcessRecord] = {}
         self._next = 0
+        # The one that was found last, and the very object that it was found by.
+        self._sought: Pid | None = None
+        self._found: ProcessRecord | None = None
 
     def new_pid(self) -> Pid:
         """Return a pid that no living process has; ids are used again only after 2**28 processes."""
@@ -256,8 +259,19 @@ class ProcessTable:
         record.pid = self.new_pid()
         self.by_pid[record.pid] = record
 
+    def find(self, pid: Pid) -> ProcessRecord | None:
+        """Return a process of this node; for messages that follow each other to the same, it is at hand."""
+        if pid is not self._sought:
+            record = self.by_pid.get(pid)
+            if record is None:
+                return None
+            self._sought, self._found = pid, record
+        return self._found
+
     def remove(self, record: ProcessRecord) -> None:
         """Take the process out, its name first, as OTP releases it before any signal of the exit leaves."""
+        if record is self._found:
+            self._sought = self._found = None
         if record.name is not None:
             del self.by_name[record.name]
         del self.by_pid[record.pid]
