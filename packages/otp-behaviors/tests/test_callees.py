@@ -17,6 +17,7 @@ from otp_behaviors import (
     NoConnection,
     NoProcess,
     Process,
+    RemoteName,
 )
 from otp_behaviors._callees import KEEP
 
@@ -45,7 +46,7 @@ class Callers:
 
         return self.spawn(caller)
 
-    def call(self, caller: Pid, to: Pid = OTHER) -> list[Any]:
+    def call(self, caller: Pid, to: Pid | RemoteName = OTHER) -> list[Any]:
         """Have a process make a call; returns what it sends."""
         self.kernel.send(caller, caller, to)
         self.kernel.run()
@@ -87,6 +88,25 @@ def test_one_monitor_serves_all_calls_of_a_process_to_another(callers: Callers) 
     assert (monitor_of_second.sender, monitor_of_second.to) == (second, OTHER)
     assert callers.results == ["reply", "reply"]
     assert len(callers.kernel.callees) == len(callers.kernel.monitors) == 3
+
+
+def test_a_call_after_an_answered_one_keeps_nothing_of_it(callers: Callers) -> None:
+    caller = callers.start()
+    _, request = callers.call(caller)
+    callers.answer(request)
+    named = RemoteName("b", "b@host")
+    monitor, second = callers.call(caller, named)
+    assert monitor == MonitorSignal(caller, named, monitor.ref)
+    first_tag, second_tag = (each.message[1][1] for each in (request, second))
+    assert second_tag.tail == monitor.ref != first_tag.tail
+    # The late reply to the first is nobody's.
+    callers.kernel.deliver(AliasSignal(OTHER, first_tag.tail, (first_tag, "late")))
+    callers.kernel.run()
+    assert callers.results == ["reply"]
+    callers.kernel.deliver(AliasSignal(OTHER, second_tag.tail, (second_tag, "second")))
+    callers.kernel.run()
+    assert callers.results == ["reply", "second"]
+    assert callers.kernel.outgoing() == [DemonitorSignal(caller, named, monitor.ref)]
 
 
 def test_who_is_called_no_more_is_watched_no_more(callers: Callers) -> None:

@@ -103,6 +103,6 @@ def alias_of(tag: Term) -> Reference | None:
     if type(tag) is not ImproperList or len(tag.items) != 1:
         return None
     head = tag.items[0]
-    if type(head) is ImproperList and len(head.items) == 1:
+    if head is not ALIAS and type(head) is ImproperList and len(head.items) == 1:
         tag, head = head, head.items[0]
-    return tag.tail if head == ALIAS and type(tag.tail) is Reference else None
+    return tag.tail if head is ALIAS and type(tag.tail) is Reference else None

@@ -14,7 +14,7 @@ from etf_codec import Pid, Reference, Term
 
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._monitors import Monitors
-from otp_behaviors._process_table import Awaiting
+from otp_behaviors._process_table import Awaiting, OpenRequest
 
 KEEP: Final = 1.0
 """Seconds without a call after which a callee is watched no longer, or up to twice as many."""
@@ -56,7 +56,7 @@ class Callees:
         now: returns the present.
     """
 
-    __slots__ = ("_last", "_make_ref", "_monitors", "_now", "_of_sender", "_sweep_at")
+    __slots__ = ("_last", "_make_ref", "_monitors", "_now", "_of_sender", "_sweep_at", "answered")
 
     def __init__(
         self, monitors: Monitors, make_ref: Callable[[], Reference], now: Callable[[], float]
@@ -68,6 +68,8 @@ class Callees:
         self._sweep_at: float | None = None
         # The one that was called last, which is likely to be called again.
         self._last: Callee | None = None
+        # A call that was answered, whose object can be another one.
+        self.answered: OpenRequest | None = None
 
     def __len__(self) -> int:
         """How many callees are watched."""

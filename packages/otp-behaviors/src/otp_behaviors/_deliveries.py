@@ -101,9 +101,11 @@ class Deliveries:
 
     def alias_received(self, alias: Reference, message: Term) -> None:
         """Take a message that arrived from another node for an alias."""
-        target = self._references.alias_target(alias)
-        if target is not None:
-            target.alias_message(alias, message)
+        table = self._table
+        if alias.node == table.node and alias.creation == table.creation:
+            target = self._references.aliases.get(alias.ids)
+            if target is not None:
+                target.alias_message(alias, message)
 
     def _exit_received(self, signal: ExitSignal) -> None:
         if signal.linked:

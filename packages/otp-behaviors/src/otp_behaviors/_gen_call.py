@@ -124,7 +124,7 @@ class Completion:
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_callee", "_monitor", "_watched", "ref", "sender")
+    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -137,6 +137,8 @@ class Request(Completion):
         self._callee: ProcessRecord | None = None
         self._watched: Callee | None = None
         self._monitor: Monitor | None = None
+        # Where the tasks of the shell wait for it.
+        self.resting_place: Waiter | None = None
 
     def begin(self, to: ServerRef, record: ProcessRecord | None, request: Term) -> None:
         """Watch the callee, then send the request; `record` is the callee if it lives on this node."""
@@ -182,7 +184,7 @@ class Request(Completion):
         """Serve another call here, if nobody else knows the reference: then no second reply can come."""
         ref = self.ref
         if getrefcount(ref) == ALONE + 1:
-            self._value = self._callee = None
+            self._callee = None
             self.done = False
             self._kernel.spare_request = self
 
@@ -203,10 +205,7 @@ class Request(Completion):
         if type(message) is tuple and len(message) == 2 and not self.done:
             self.abandon()
             self._value = message[1]
-            self.done = True
-            self.waiting = False
-            if self._waiter is not None:
-                self._waiter.wake()
+            self._complete()
 
     def monitoring(self, ref: Reference, monitor: Monitor) -> None:
         """The watch of the callee has begun."""
@@ -254,6 +253,10 @@ async def call(
     if type(pending) is Request:
         kernel.spare_request = None
         pending.sender = sender
+    elif record is None and type(pending := kernel.callees.answered) is Request:
+        kernel.callees.answered = None
+        pending.sender, pending.ref = sender, kernel.make_ref(1)
+        pending.done = False
     else:
         pending = Request(kernel, sender, kernel.make_ref(1))
     if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
@@ -284,7 +287,9 @@ async def call(
     try:
         if not pending.done:
             if waiter is None:
-                waiter = waiter_of(kernel) if shell is None else shell.waiter()
+                waiter = pending.resting_place
+                if waiter is None:
+                    waiter = pending.resting_place = waiter_of(kernel)
             # As `pending.wait`, without a coroutine of its own.
             pending.begin_wait(waiter, timeout)
             try:
@@ -302,9 +307,13 @@ async def call(
     error = pending._error
     if error is not None:
         raise _failure(kernel, error, to, request, timeout)
-    answer = pending._value
+    answer, pending._value = pending._value, None
     if pending._callee is not None:
         pending.recycle()
+    elif pending._watched is not None:
+        # Nothing is left of it but its reference, and the next one has another.
+        pending._watched = None
+        kernel.callees.answered = pending
     return answer
 
 
