@@ -107,6 +107,42 @@ async def test_messages_there_and_answers_back() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("follows", [False, True])
+async def test_what_nobody_waits_for_goes_with_what_follows(follows: bool) -> None:
+    alice, bob = (Party(connection) for connection in connected_pair())
+    reads: list[list[Any]] = []
+
+    def send(transport: Transport, number: int, *, hurried: bool) -> None:
+        transport.connection.send(SendSender(SENDER, TO), number)
+        transport.flush(hurried=hurried)
+
+    def answer(transport: Transport, events: list[Event]) -> None:
+        if any(isinstance(event, Received) for event in events):
+            if follows:
+                # As the task does that waited for what came.
+                asyncio.get_running_loop().call_soon(lambda: send(transport, 2, hurried=True))
+            send(transport, 1, hurried=False)
+
+    alice.answer = answer
+    bob.answer = lambda transport, events: reads.append(
+        [event.payload for event in events if isinstance(event, Received)]
+    )
+    with anyio.fail_after(10):
+        listener = await ProtocolNetwork().listen(HOST, 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, alice, tasks)
+            transport = await ProtocolNetwork().connect(HOST, listener.port, bob.wiring)
+            tasks.start_soon(transport.run)
+            transport.connection.send(SendSender(TO, SENDER), 0)
+            transport.flush()
+            while not bob.payloads:
+                bob.arrived = anyio.Event()
+                await bob.arrived.wait()
+            tasks.cancel_scope.cancel()
+    assert [read for read in reads if read] == [[1, 2] if follows else [1]]
+
+
+@pytest.mark.anyio
 async def test_who_is_not_admitted_is_closed_unread() -> None:
     _, bob = (Party(connection, welcome=False) for connection in connected_pair())
     with anyio.fail_after(10):

@@ -149,7 +149,7 @@ class Connections:
     def route(self, signals: list[Signal]) -> None:
         """Send signals to their nodes, connecting to them if need be."""
         connected = self._up
-        touched: dict[Up, None] = {}
+        touched: dict[Up, bool] = {}
         for signal in signals:
             node = DESTINATIONS[type(signal)](signal)
             up = connected.get(node)
@@ -174,10 +174,10 @@ class Connections:
                 if up.transport.connection.state is State.CONNECTED:
                     raise
                 # It has just ended, and we are told next: what is sent now is lost with it.
-            touched[up] = None
-        for up in touched:
+            touched[up] = type(signal) is not DemonitorSignal or touched.get(up, False)
+        for up, hurried in touched.items():
             transport = up.transport
-            transport.flush()
+            transport.flush(hurried=hurried)
             if transport.blocked and transport.busy:
                 self._is_busy(up)
         if self.busy:

@@ -81,8 +81,8 @@ class Transport(ABC):
         """Read and write until the connection has ended, one way or the other; then close the socket."""
 
     @abstractmethod
-    def flush(self) -> None:
-        """Something was sent: have it written."""
+    def flush(self, *, hurried: bool = True) -> None:
+        """Something was sent: have it written; if nobody waits for it, together with what follows."""
 
     @abstractmethod
     def _timed(self) -> None:
@@ -249,7 +249,7 @@ class StreamTransport(Transport):
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(self._stream)
 
-    def flush(self) -> None:
+    def flush(self, *, hurried: bool = True) -> None:
         """Something was sent: write it if the socket takes it at once, or have it written."""
         if self._receiving:
             return

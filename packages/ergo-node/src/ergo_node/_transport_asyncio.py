@@ -50,6 +50,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self.blocked = False
         self._may_write = True
         self._written = False
+        # Of what was sent in this read: whether somebody waits for it, and whether nobody does.
+        self._hurried = self._unhurried = False
         self._paused = False
 
     # What the event loop calls
@@ -72,7 +74,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         finally:
             self._receiving = False
         if self.connection.bytes_pending or self.tls is not None:
-            self._write()
+            if self._unhurried and not self._hurried:
+                self._write_soon()
+            else:
+                self._write()
+        self._hurried = self._unhurried = False
 
     def eof_received(self) -> bool:
         """The peer has ended its side: what is left is written, then the socket is closed."""
@@ -126,20 +132,24 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             with anyio.CancelScope(shield=True):
                 await self._gone.wait()
 
-    def flush(self) -> None:
+    def flush(self, *, hurried: bool = True) -> None:
         """Write the first message after a read at once, and together those that follow in an iteration.
 
-        But no more together than makes senders wait: only what is written shows what the peer takes.
+        But no more together than makes senders wait: only what is written shows what the peer takes. What
+        nobody waits for is written in the next iteration, or with what is sent until then.
         """
         if self._receiving:
             if self.connection.bytes_pending > BUSY_BYTES:
                 self._write()
-        elif self._may_write or self.connection.bytes_pending > BUSY_BYTES:
+            elif hurried:
+                self._hurried = True
+            else:
+                self._unhurried = True
+        elif (self._may_write and hurried) or self.connection.bytes_pending > BUSY_BYTES:
             self._may_write = False
             self._write()
-        elif not self._written:
-            self._written = True
-            self._loop.call_soon(self._write_rest)
+        else:
+            self._write_soon()
 
     @property
     def busy(self) -> bool:
@@ -168,6 +178,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def _timed(self) -> None:
         self._woken.set()
+
+    def _write_soon(self) -> None:
+        if not self._written:
+            self._written = True
+            self._loop.call_soon(self._write_rest)
 
     def _write_rest(self) -> None:
         self._written = False
