@@ -26,26 +26,24 @@ from erldist_proto import (
     ControlMessage,
     Event,
     LocalNode,
-    LocalProtocolError,
     NodeName,
     Received,
     Refuse,
     State,
     simultaneous_status,
 )
-from etf_codec import Atom, EtfError, Pid, Reference, Term
+from etf_codec import Atom, Term
 from otp_behaviors import (
-    DESTINATIONS,
     DemonitorSignal,
     DownSignal,
     ExitSignal,
-    RemoteName,
     Signal,
     UnlinkAckSignal,
     UnlinkSignal,
 )
 
 from ergo_node._config import NET_TICK_TIME, SETUP_TIME
+from ergo_node._departures import Departures
 from ergo_node._errors import NotAllowed, NotConnected, failure_of
 from ergo_node._names import Names
 from ergo_node._network import Network
@@ -67,9 +65,6 @@ QUIET_ENDS: Final = ("connection_closed", "disconnect")
 
 MAX_WAITING_SIGNALS: Final = 10_000
 """What may wait for a connection that is being made before senders wait as well."""
-
-MAX_WAITING_BYTES: Final = 134_217_728
-"""What may wait for a peer that does not read: tasks wait long before, processes cannot."""
 
 PASSIVE: Final = (DemonitorSignal, UnlinkSignal, UnlinkAckSignal, DownSignal)
 """Signals about bonds that ended with the connection they went over: none is made for them."""
@@ -128,12 +123,13 @@ class Connections:
             "none": none,
             "limits": limits,
         }
-        self._up: dict[str, Up] = {}
+        self.departures = Departures(own_name, owner, self._send_later)
+        self._up = self.departures.up
+        self.busy = self.departures.busy
         self._attempts: dict[str, Attempt] = {}
         self._handshakes: set[Transport] = set()
         self._admitted: set[Transport] = set()
         self._asking: Attempt | None = None
-        self.busy: set[str] = set()
         self.closing = False
 
     @property
@@ -145,61 +141,6 @@ class Connections:
         return [(name, up.hidden) for name, up in self._up.items()]
 
     # Outgoing
-
-    def route(self, signals: list[Signal]) -> None:
-        """Send signals to their nodes, connecting to them if need be."""
-        connected = self._up
-        touched: dict[Up, bool] = {}
-        for signal in signals:
-            node = DESTINATIONS[type(signal)](signal)
-            up = connected.get(node)
-            if up is None:
-                if node in (self._local.name, self._own_name.inside):
-                    self._owner.deliver_own(signal)
-                    continue
-                self._send_later(node, signal)
-                continue
-            if up.identifiers is not None:
-                signal = up.identifiers.outward(signal)
-            try:
-                parts = up.direct.get(type(signal))
-                if parts is None:
-                    up.send(*up.writers[type(signal)](signal))
-                else:
-                    sender, to, message = parts(signal)
-                    up.send_message(sender, Atom(to.name) if type(to) is RemoteName else to, message)
-            except EtfError as error:
-                self._unsendable(up, signal, error)
-            except LocalProtocolError:
-                if up.transport.connection.state is State.CONNECTED:
-                    raise
-                # It has just ended, and we are told next: what is sent now is lost with it.
-            touched[up] = type(signal) is not DemonitorSignal or touched.get(up, False)
-        for up, hurried in touched.items():
-            transport = up.transport
-            transport.flush(hurried=hurried)
-            if transport.blocked and transport.busy:
-                self._is_busy(up)
-        if self.busy:
-            self._owner.hold_up(signals)
-
-    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
-        """Send a message at once, if its connection takes it as it is; false is for `route` to see to."""
-        up = self._up.get(to.node)
-        if up is None or not up.as_it_is or up.transport.blocked:
-            return False
-        try:
-            up.send_message(sender, Atom(to.name) if isinstance(to, RemoteName) else to, message)
-        except (EtfError, LocalProtocolError):
-            return False
-        up.transport.flush()
-        return True
-
-    def _is_busy(self, up: Up) -> None:
-        waiting = up.transport.bytes_waiting
-        self.busy.add(up.node)
-        if waiting > MAX_WAITING_BYTES:
-            up.transport.give_up(f"{up.node} does not read: {waiting} bytes wait for it")
 
     def _send_later(self, node: str, signal: Signal) -> None:
         """Keep a signal until there is a connection, which is made if the policy has it so."""
@@ -249,14 +190,6 @@ class Connections:
             attempt.scope.cancel()
         for transport in [*self._handshakes, *(up.transport for up in self._up.values())]:
             transport.close()
-
-    def _unsendable(self, up: Up, signal: Signal, error: EtfError) -> None:
-        if isinstance(signal, ExitSignal | DownSignal):
-            # Who links or watches must hear of the end, if not of a reason made of Python objects.
-            message, _ = up.writers[type(signal)](signal)
-            up.send(message, (Atom("no_external_form"), str(error).encode()))
-        else:
-            self._owner.refuse(signal, error)
 
     def _attempt(self, node: str) -> Attempt:
         attempt = self._attempts.get(node)
@@ -480,7 +413,7 @@ class Connections:
         self._owner.node_up(event.name, event.hidden)
         attempt = self._attempts.pop(event.name, None)
         if attempt is not None:
-            self.route(attempt.signals)
+            self.departures.route(attempt.signals)
             attempt.done.set()
 
     def _closed(self, transport: Transport, event: Closed) -> None:

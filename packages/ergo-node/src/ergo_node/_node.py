@@ -195,8 +195,8 @@ class Node(RpcRuntime):
             tick_time=self._tick_time,
             limits=self._limits,
         )
-        self.route = self._connections.route
-        self.transmit = self._connections.transmit
+        self.route = self._connections.departures.route
+        self.transmit = self._connections.departures.transmit
 
     async def _local_node(self, tasks: TaskGroup) -> LocalNode:
         warn = self._tls is None and not self._policy.allow_plain

@@ -1,0 +1,104 @@
+"""What goes to other nodes: from the signals of this node's processes to the connections they go over.
+
+Most of it is messages to processes, names and aliases, which go as they are; all else becomes a control
+message first. What has no connection waits for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from erldist_proto import LocalProtocolError, State
+from etf_codec import Atom, EtfError, Pid, Reference, Term
+from otp_behaviors import DESTINATIONS, DemonitorSignal, DownSignal, ExitSignal, RemoteName, Signal
+
+from ergo_node._own_name import OwnName
+from ergo_node._peers import Owner, Up
+
+MAX_WAITING_BYTES: Final = 134_217_728
+"""What may wait for a peer that does not read: tasks wait long before, processes cannot."""
+
+
+class Departures:
+    """Sends signals over the connections of a node.
+
+    Args:
+        own_name: who we are.
+        owner: the node.
+        send_later: keeps a signal for a node without a connection.
+
+    Attributes:
+        up: the connections that are up, by the names of their nodes.
+        busy: the nodes that those who send to them should wait for.
+    """
+
+    def __init__(self, own_name: OwnName, owner: Owner, send_later: Callable[[str, Signal], None]) -> None:
+        self._own_name = own_name
+        self._owner = owner
+        self._send_later = send_later
+        self.up: dict[str, Up] = {}
+        self.busy: set[str] = set()
+
+    def route(self, signals: list[Signal]) -> None:
+        """Send signals to their nodes, connecting to them if need be."""
+        connected = self.up
+        touched: dict[Up, bool] = {}
+        for signal in signals:
+            node = DESTINATIONS[type(signal)](signal)
+            up = connected.get(node)
+            if up is None:
+                if node in (self._own_name.local.name, self._own_name.inside):
+                    self._owner.deliver_own(signal)
+                    continue
+                self._send_later(node, signal)
+                continue
+            if up.identifiers is not None:
+                signal = up.identifiers.outward(signal)
+            try:
+                parts = up.direct.get(type(signal))
+                if parts is None:
+                    up.send(*up.writers[type(signal)](signal))
+                else:
+                    sender, to, message = parts(signal)
+                    up.send_message(sender, Atom(to.name) if type(to) is RemoteName else to, message)
+            except EtfError as error:
+                self._unsendable(up, signal, error)
+            except LocalProtocolError:
+                if up.transport.connection.state is State.CONNECTED:
+                    raise
+                # It has just ended, and we are told next: what is sent now is lost with it.
+            touched[up] = type(signal) is not DemonitorSignal or touched.get(up, False)
+        for up, hurried in touched.items():
+            transport = up.transport
+            transport.flush(hurried=hurried)
+            if transport.blocked and transport.busy:
+                self._is_busy(up)
+        if self.busy:
+            self._owner.hold_up(signals)
+
+    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
+        """Send a message at once, if its connection takes it as it is; false is for `route` to see to."""
+        up = self.up.get(to.node)
+        if up is None or not up.as_it_is or up.transport.blocked:
+            return False
+        try:
+            up.send_message(sender, Atom(to.name) if isinstance(to, RemoteName) else to, message)
+        except (EtfError, LocalProtocolError):
+            return False
+        up.transport.flush()
+        return True
+
+    def _is_busy(self, up: Up) -> None:
+        waiting = up.transport.bytes_waiting
+        self.busy.add(up.node)
+        if waiting > MAX_WAITING_BYTES:
+            up.transport.give_up(f"{up.node} does not read: {waiting} bytes wait for it")
+
+    def _unsendable(self, up: Up, signal: Signal, error: EtfError) -> None:
+        if isinstance(signal, ExitSignal | DownSignal):
+            # Who links or watches must hear of the end, if not of a reason made of Python objects.
+            message, _ = up.writers[type(signal)](signal)
+            up.send(message, (Atom("no_external_form"), str(error).encode()))
+        else:
+            self._owner.refuse(signal, error)
