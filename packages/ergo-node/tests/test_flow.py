@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import SocketStream
 from ergo_node import Epmd, Node, NodeDown, NodeUp, RemoteName
-from ergo_node import _connections as connections_file
+from ergo_node import _departures as departures_file
 from ergo_node import _flow as flow_file
 from ergo_node._transport import BUSY_BYTES
 from erldist_proto import Connected, Connection, LocalNode, Received, RegSend
@@ -135,7 +135,7 @@ async def test_a_process_that_never_waits_cannot_fill_the_memory(
     epmd: Epmd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "ergo_node")
-    monkeypatch.setattr(connections_file, "MAX_WAITING_BYTES", 8 * BUSY_BYTES)
+    monkeypatch.setattr(departures_file, "MAX_WAITING_BYTES", 8 * BUSY_BYTES)
 
     async def pour(process: Process) -> None:
         for _ in range(1000):

@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(50)]
 
 HOST, COOKIE, PEER = "127.0.0.1", "secret", "p@127.0.0.1"
 NOCONNECTION = Atom("noconnection")
-CONNECTIONS, BONDS = 200, 10_000
+CONNECTIONS = 200
+BONDS = 5 * 2048
+"""Ten thousand and some. Both codecs remember 4096 pids and then begin anew, so that they hold as many after as
+many as before."""
 
 
 async def connect(node: Node, name: str) -> SocketStream:
