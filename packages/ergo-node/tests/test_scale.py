@@ -22,8 +22,8 @@ HOST, COOKIE, PEER = "127.0.0.1", "secret", "p@127.0.0.1"
 NOCONNECTION = Atom("noconnection")
 CONNECTIONS = 200
 BONDS = 5 * 2048
-"""Ten thousand and some. Both codecs remember 4096 pids and then begin anew, so that they hold as many after as
-many as before."""
+"""Ten thousand and some. Both codecs remember 4096 pids and then begin anew, so that they hold as many after
+as many as before."""
 
 
 async def connect(node: Node, name: str) -> SocketStream:
