@@ -1,5 +1,7 @@
 """Mailboxes, the run queue, names and exits."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +62,33 @@ def test_a_selective_receive_leaves_the_rest_in_order(play: Play) -> None:
         return odd + [await self.receive() for _ in range(3)]
 
     assert play(scenario) == [1, 3, 5, 0, 2, 4]
+
+
+def test_messages_of_another_node_find_who_is_there_and_keep_nobody(kernel: Kernel) -> None:
+    class Ear(GenServer):
+        def init(self, heard: list[Any]) -> None:
+            self.heard = heard
+            ears.append(weakref.ref(self))
+
+        def handle_info(self, message: Any) -> None:
+            self.heard.append(message)
+
+    def tell(*pids: Pid) -> None:
+        for pid in pids:
+            kernel.deliver(MessageSignal(OTHER, pid, "hello"))
+        kernel.run()
+
+    ears: list[weakref.ref[Ear]] = []
+    heard: list[list[Any]] = [[], []]
+    first, second = (kernel.spawn(Ear.__process__(kernel, (each,))) for each in heard)
+    kernel.run()
+    tell(first, first, second, first, Pid("a@host", 999, 0, 7), first)
+    assert heard == [["hello"] * 4, ["hello"]]
+    kernel.send_exit(OTHER, first, KILL)
+    tell(first)
+    assert heard[0] == ["hello"] * 4
+    gc.collect()
+    assert [ear() is None for ear in ears] == [True, False]
 
 
 def test_a_message_to_nobody_is_dropped(play: Play, kernel: Kernel) -> None:

@@ -1,0 +1,102 @@
+"""What a process sends to another node arrives in its order, whichever way each signal takes."""
+
+from typing import Any
+
+import anyio
+import pytest
+from ergo_node import Epmd, Node, RemoteName
+from etf_codec import Atom, EncodeError
+from otp_behaviors import Down, GenServer, Process
+
+pytestmark = pytest.mark.anyio
+
+ROUNDS = 30
+Pair = tuple[Node, Node]
+
+
+class Teller(GenServer):
+    """Sends as many messages as it is asked for to its caller, then the reply."""
+
+    def init(self) -> None:
+        self.watched: list[Any] = []
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        what, count = request
+        for number in range(count):
+            self.send(caller[0], number)
+        if what == "watch":
+            self.watched.append(self.monitor(caller[0]))
+        return what
+
+
+@pytest.mark.parametrize("what", ["nothing more", "watch"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_what_was_sent_before_the_reply_is_there_when_it_comes(
+    pair: Pair, what: str, count: int
+) -> None:
+    near, far = pair
+    teller = await far.start(Teller)
+    heard: list[Any] = []
+
+    async def ask(process: Process) -> None:
+        for _ in range(ROUNDS):
+            reply = await process.call(teller.pid, (what, count))
+            # All that is there is there now.
+            heard.append(([await process.receive(timeout=0) for _ in range(count)], reply))
+            with pytest.raises(TimeoutError):
+                await process.receive(timeout=0)
+
+    with anyio.fail_after(20):
+        await near.monitor(near.spawn(ask))
+    assert heard == [(list(range(count)), what.encode())] * ROUNDS
+
+
+async def test_requests_and_casts_of_a_process_keep_their_order(pair: Pair) -> None:
+    near, far = pair
+    told: list[Any] = []
+
+    class Listener(GenServer):
+        def init(self) -> None: ...
+
+        def handle_call(self, request: Any, caller: Any) -> Any:
+            told.append(request)
+            return request
+
+        def handle_cast(self, message: Any) -> None:
+            told.append(message)
+
+    listener = await far.start(Listener, name="listener")
+
+    async def speak(process: Process) -> None:
+        for number in range(0, 4 * ROUNDS, 4):
+            process.cast(listener.pid, number)
+            await process.call(listener.pid, number + 1)
+            process.cast(RemoteName("listener", far.name), number + 2)
+            await process.call(RemoteName("listener", far.name), number + 3)
+
+    with anyio.fail_after(20):
+        down = await near.monitor(near.spawn(speak))
+    assert isinstance(down, Down)
+    assert down.reason == Atom("normal")
+    assert told == list(range(4 * ROUNDS))
+
+
+async def test_a_request_without_external_form_is_no_harm_to_the_next(pair: Pair) -> None:
+    near, far = pair
+    teller = await far.start(Teller)
+    for _ in range(3):
+        with pytest.raises(EncodeError, match="object"):
+            await near.call(teller, object())
+        assert await near.call(teller, ("well", 0)) == b"well"
+    assert len(near.kernel.aliases) == 0
+
+
+async def test_a_call_makes_the_connection_it_needs(epmd: Epmd) -> None:
+    async with (
+        Node("a@127.0.0.1", "secret", epmd=epmd) as near,
+        Node("b@127.0.0.1", "secret", epmd=epmd) as far,
+    ):
+        teller = await far.start(Teller)
+        assert await near.call(teller.pid, ("first", 0)) == b"first"
+        assert await near.disconnect(far.name)
+        assert await near.call(teller.pid, ("again", 0)) == b"again"
