@@ -100,3 +100,42 @@ async def test_a_call_makes_the_connection_it_needs(epmd: Epmd) -> None:
         assert await near.call(teller.pid, ("first", 0)) == b"first"
         assert await near.disconnect(far.name)
         assert await near.call(teller.pid, ("again", 0)) == b"again"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_message_from_elsewhere_can_end_the_program(
+    backend: str, error: BaseException, free_tcp_port: int
+) -> None:
+    ended: list[Any] = []
+
+    class Fatal(GenServer):
+        def init(self) -> None: ...
+
+        def handle_cast(self, message: Any) -> None:
+            raise error
+
+        def terminate(self, reason: Any) -> None:
+            ended.append("fatal")
+
+    class Tidy(GenServer):
+        def init(self) -> None: ...
+
+        def terminate(self, reason: Any) -> None:
+            ended.append(reason)
+
+    async def main() -> None:
+        epmd = Epmd(free_tcp_port)
+        async with (
+            Node("a@127.0.0.1", "secret", epmd=epmd) as near,
+            Node("b@127.0.0.1", "secret", epmd=epmd) as far,
+        ):
+            await far.start(Tidy)
+            fatal = await far.start(Fatal)
+            await near.cast(fatal.pid, "now")
+            await anyio.sleep_forever()
+
+    with pytest.raises((type(error), BaseExceptionGroup)) as caught:
+        anyio.run(main, backend=backend)
+    assert type(error).__name__ in repr(caught.value)
+    assert ended == [Atom("shutdown")]

@@ -22,6 +22,10 @@ from ergo_node._transport import Transport
 BONDS_AT_ONCE: Final = 2
 """A spawn request can make a link and a monitor; no signal makes more."""
 
+PROMPT: Final = 8
+"""Messages of one read that may be handled as they are delivered. More of them wait for the kernel to run,
+which lets processes, and other tasks, have their turns fairly."""
+
 
 class Arrivals:
     """Delivers the messages of all connections of a node.
@@ -36,7 +40,7 @@ class Arrivals:
         self, runtime: Runtime, spare_bonds: Callable[[Transport], int], busy_wait: BusyWait | None
     ) -> None:
         kernel = runtime.kernel
-        deliveries = kernel.deliveries
+        self._deliveries = deliveries = kernel.deliveries
         self._runtime = runtime
         self._kernel = kernel
         self.flow = Flow(runtime)
@@ -58,6 +62,7 @@ class Arrivals:
         kernel = self._kernel
         direct = self._direct if from_wire.identifiers is None else {}
         kernel.held = True
+        self._deliveries.prompt = len(messages) <= PROMPT
         try:
             for message, payload in messages:
                 way = direct.get(type(message))
@@ -69,7 +74,7 @@ class Arrivals:
                     if signal is not None:
                         self._receivers[type(signal)](signal)
         finally:
-            kernel.held = False
+            self._deliveries.prompt = kernel.held = False
         if kernel.run_queue or kernel.outbox or kernel.effects:
             self._runtime.pump()
         if self._busy_wait is not None:

@@ -181,6 +181,25 @@ class ServerProcess(LocalProcess):
                 kernel.schedule(self)
         return spent + 1
 
+    def take(self, message: Term) -> bool:
+        """Handle a message as `turn` would; false while a coroutine of the server waits."""
+        if self.coroutine is not None or self.waiting is not None:
+            return False
+        kernel = self.kernel
+        kernel.running, kernel.current = True, self
+        self.status = RUNNING
+        work = None
+        try:
+            work = self._handle(message)
+        except BaseException as error:
+            # SystemExit, or the like; see `Kernel.run`.
+            kernel.exit(self, from_exception(error), error)
+            raise
+        finally:
+            kernel.leave(self, work)
+            kernel.held = True  # by who delivers, and goes on
+        return True
+
     def serve(self, pending: OpenRequest, request: Term) -> Term:
         """Answer a call in the caller's place, as `turn` would; NO_REPLY if the answer is not there yet."""
         if self.coroutine is not None:

@@ -117,9 +117,9 @@ class Kernel:
         self._failures: dict[str, str] = {}
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
-        self.deliveries = Deliveries(
-            self.table, self.references, self.links, self.monitors, self.spawns, self.put, self._exit_signal
-        )
+        bonds = (self.links, self.monitors, self.spawns)
+        actions = (self.put, self._exit_signal, self.run_queue)
+        self.deliveries = Deliveries(self.table, self.references, *bonds, *actions)
         self.deliver = self.deliveries.deliver
         self.receivers = self.deliveries.receivers
 

@@ -213,6 +213,10 @@ class ProcessRecord(ABC):
         Only called when nobody else has anything to do.
         """
 
+    def take(self, message: Term) -> bool:
+        """Handle a message at once, while idle and nobody else has work; false if it has to be put away."""
+        return False
+
     @abstractmethod
     def returned(self, value: Term) -> None:
         """The coroutine of this process has returned."""
