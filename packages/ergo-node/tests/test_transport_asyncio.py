@@ -107,6 +107,42 @@ async def test_messages_there_and_answers_back() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("count", [1, 3])
+async def test_the_answer_to_one_message_leaves_at_once_and_to_several_together(count: int) -> None:
+    alice, bob = (Party(connection) for connection in connected_pair())
+    left: list[bool] = []
+    reads: list[list[Any]] = []
+
+    def answer(transport: Transport, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Received):
+                transport.connection.send(SendSender(SENDER, TO), event.payload)
+                transport.flush()
+                left.append(not transport.connection.bytes_pending)
+
+    alice.answer = answer
+    bob.answer = lambda transport, events: reads.append(
+        [event.payload for event in events if isinstance(event, Received)]
+    )
+    with anyio.fail_after(10):
+        listener = await ProtocolNetwork().listen(HOST, 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, alice, tasks)
+            transport = await ProtocolNetwork().connect(HOST, listener.port, bob.wiring)
+            tasks.start_soon(transport.run)
+            for _ in range(2):
+                for number in range(count):
+                    transport.connection.send(SendSender(TO, SENDER), number)
+                transport.flush()
+                bob.arrived = anyio.Event()
+                await bob.arrived.wait()
+            tasks.cancel_scope.cancel()
+    assert [read for read in reads if read][-1] == list(range(count))
+    # The first ones fill the atom cache, and are no messages of a usual read.
+    assert left[-count:] == [count == 1] * count
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("follows", [False, True])
 async def test_what_nobody_waits_for_goes_with_what_follows(follows: bool) -> None:
     alice, bob = (Party(connection) for connection in connected_pair())

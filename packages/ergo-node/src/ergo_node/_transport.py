@@ -75,6 +75,8 @@ class Transport(ABC):
         self.messages_read = 0
         # How many there will be when the mailboxes they go to are looked at again.
         self.look_at = 0
+        # Whether what is sent waits until the whole read has been handled.
+        self._together = False
 
     @abstractmethod
     async def run(self) -> None:
@@ -146,6 +148,8 @@ class Transport(ABC):
             connection = self.connection
             messages, more = connection.receive_messages(data)
             if messages:
+                # What answers a single message need not wait for what answers others.
+                self._together = len(messages) > 1
                 self._deliver(self, messages)
             if more:
                 self._report()
@@ -226,7 +230,6 @@ class StreamTransport(Transport):
         raw = stream.extra(SocketAttribute.raw_socket, None)
         # asyncio has a wrapper in its place, which does not send.
         self._socket = raw if isinstance(raw, socket) else None
-        self._receiving = False
         self._gone = False
         # Once for each read, and each turn of the task: what follows is written together.
         self._may_write = True
@@ -251,7 +254,7 @@ class StreamTransport(Transport):
 
     def flush(self, *, hurried: bool = True) -> None:
         """Something was sent: write it if the socket takes it at once, or have it written."""
-        if self._receiving:
+        if self._together:
             return
         if self._socket is None or not self._may_write or self._in_flight or self.closed is not None:
             self._written.set()
@@ -307,11 +310,11 @@ class StreamTransport(Transport):
             else:
                 if not self._reading.is_set():
                     await self._reading.wait()
-                self._may_write = self._receiving = True
+                self._may_write = True
                 try:
                     self._received(data)
                 finally:
-                    self._receiving = False
+                    self._together = False
             if self.connection.bytes_pending or self.tls is not None or self.closed is not None:
                 self.flush()
 

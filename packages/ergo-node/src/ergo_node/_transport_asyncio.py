@@ -46,7 +46,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._error: Exception | None = None
         # One of asyncio's or of uvloop's transports, which have no class in common.
         self._io: Any = None
-        self._receiving = False
+        self._reading = False
         self.blocked = False
         self._may_write = True
         self._written = False
@@ -65,19 +65,20 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
-        self._receiving = self._may_write = True
+        self._reading = self._may_write = True
         try:
             self._received(data)
         except Exception as error:
             self._error = error
             self._woken.set()
         finally:
-            self._receiving = False
+            self._reading = self._together = False
+            self._may_write = True  # once more, for who waited for this
         if self.connection.bytes_pending or self.tls is not None:
-            if self._unhurried and not self._hurried:
-                self._write_soon()
-            else:
+            if self._hurried or not self._unhurried:
                 self._write()
+            else:
+                self._write_soon()
         self._hurried = self._unhurried = False
 
     def eof_received(self) -> bool:
@@ -138,18 +139,16 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         But no more together than makes senders wait: only what is written shows what the peer takes. What
         nobody waits for is written in the next iteration, or with what is sent until then.
         """
-        if self._receiving:
-            if self.connection.bytes_pending > BUSY_BYTES:
-                self._write()
-            elif hurried:
-                self._hurried = True
-            else:
-                self._unhurried = True
-        elif (self._may_write and hurried) or self.connection.bytes_pending > BUSY_BYTES:
+        may_write = self._may_write and hurried and not self._together
+        if may_write or self.connection.bytes_pending > BUSY_BYTES:
             self._may_write = False
             self._write()
-        else:
+        elif not self._reading:
             self._write_soon()
+        elif hurried:
+            self._hurried = True
+        else:
+            self._unhurried = True
 
     @property
     def busy(self) -> bool:
