@@ -109,6 +109,22 @@ def test_a_call_after_an_answered_one_keeps_nothing_of_it(callers: Callers) -> N
     assert callers.kernel.outgoing() == [DemonitorSignal(caller, named, monitor.ref)]
 
 
+def test_no_two_calls_have_one_tag(callers: Callers) -> None:
+    names = [callers.start() for _ in range(3)]
+    requests: list[Any] = []
+    for turn in range(4):
+        for caller in names:
+            requests += [each for each in callers.call(caller) if isinstance(each, MessageSignal)]
+            if turn % 2:
+                callers.answer(requests[-1])
+        for request in requests[-3:] if not turn % 2 else ():
+            callers.answer(request)
+    refs = [request.message[1][1].tail for request in requests]
+    assert len({ref.ids for ref in refs}) == len(refs) == 12
+    assert callers.results == ["reply"] * 12
+    assert not callers.kernel.aliases
+
+
 def test_who_is_called_no_more_is_watched_no_more(callers: Callers) -> None:
     caller = callers.start()
     monitor, request = callers.call(caller)

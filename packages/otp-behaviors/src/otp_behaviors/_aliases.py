@@ -11,6 +11,8 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_chec
 from etf_codec import Atom, ImproperList, Reference, Term
 
 ALIAS: Final = Atom("alias")
+ALIASED: Final = (ALIAS,)
+"""What precedes the alias in the tag of a request."""
 
 AliasMode: TypeAlias = Literal["explicit_unalias", "demonitor", "reply_demonitor", "reply"]
 """When an alias ends, besides `unalias`: never, with its monitor, also with the first message, with that."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from etf_codec import Pid, Reference, Term
+from etf_codec import ImproperList, Pid, Reference, Term
 
+from otp_behaviors._aliases import ALIASED
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._monitors import Monitors
 from otp_behaviors._process_table import Awaiting, OpenRequest
+from otp_behaviors._references import REQUEST
 
 KEEP: Final = 1.0
 """Seconds without a call after which a callee is watched no longer, or up to twice as many."""
@@ -52,14 +54,23 @@ class Callees:
 
     Args:
         monitors: those of the kernel.
-        make_ref: makes references.
+        make_ref: makes references, given whether of a request.
         now: returns the present.
     """
 
-    __slots__ = ("_last", "_make_ref", "_monitors", "_now", "_of_sender", "_sweep_at", "answered")
+    __slots__ = (
+        "_last",
+        "_make_ref",
+        "_monitors",
+        "_next_tag",
+        "_now",
+        "_of_sender",
+        "_sweep_at",
+        "answered",
+    )
 
     def __init__(
-        self, monitors: Monitors, make_ref: Callable[[], Reference], now: Callable[[], float]
+        self, monitors: Monitors, make_ref: Callable[[int], Reference], now: Callable[[], float]
     ) -> None:
         self._monitors = monitors
         self._make_ref = make_ref
@@ -70,6 +81,8 @@ class Callees:
         self._last: Callee | None = None
         # A call that was answered, whose object can be another one.
         self.answered: OpenRequest | None = None
+        # The tag that the next call is to have.
+        self._next_tag: ImproperList | None = None
 
     def __len__(self) -> int:
         """How many callees are watched."""
@@ -86,6 +99,16 @@ class Callees:
         callee.callers[caller] = None
         callee.used = True
         return callee
+
+    def look_ahead(self) -> None:
+        """Make the tag of the next call while the callee of this one is at work."""
+        if self._next_tag is None:
+            self._next_tag = ImproperList(ALIASED, self._make_ref(REQUEST))
+
+    def next_tag(self) -> ImproperList:
+        """Return a tag, `[alias|Ref]`, that no other call has."""
+        tag, self._next_tag = self._next_tag, None
+        return ImproperList(ALIASED, self._make_ref(REQUEST)) if tag is None else tag
 
     def sender_exited(self, sender: Pid) -> None:
         """A process that made calls has ended: its monitors go with it."""
@@ -121,7 +144,7 @@ class Callees:
         return self._watch(sender, pid) if callee is None else callee
 
     def _watch(self, sender: Pid, pid: Pid) -> Callee:
-        ref = self._make_ref()
+        ref = self._make_ref(0)
         callee = self._of_sender.setdefault(sender, {})[pid] = Callee(self, sender, pid, ref)
         self._monitors.add(callee, sender, pid, ref)
         if self._sweep_at is None:

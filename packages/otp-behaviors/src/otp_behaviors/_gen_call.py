@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
-from otp_behaviors._aliases import ALIAS, alias_of
+from otp_behaviors._aliases import ALIASED, alias_of
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._callees import Callee
 from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
@@ -31,8 +31,6 @@ CALL: Final = Atom("call")
 NODEDOWN: Final = Atom("nodedown")
 INFINITY: Final = Atom("infinity")
 CALLING_SELF: Final = Atom("calling_self")
-ALIASED: Final = (ALIAS,)
-
 CALL_TIMEOUT: Final = 5.0
 """Seconds a call waits unless told otherwise, as `gen_server:call/2`."""
 
@@ -124,7 +122,7 @@ class Completion:
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender")
+    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender", "tag")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -139,6 +137,8 @@ class Request(Completion):
         self._monitor: Monitor | None = None
         # Where the tasks of the shell wait for it.
         self.resting_place: Waiter | None = None
+        # What a callee of another node knows it by.
+        self.tag: ImproperList | None = None
 
     def begin(self, to: ServerRef, record: ProcessRecord | None, request: Term) -> None:
         """Watch the callee, then send the request; `record` is the callee if it lives on this node."""
@@ -154,7 +154,7 @@ class Request(Completion):
             kernel.monitors.add(self, sender, target, ref)
             if self.done:
                 return  # Nobody is there.
-        message = (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)
+        message = (GEN_CALL, (sender, self.tag or ImproperList(ALIASED, ref)), request)
         shell = kernel.shell
         if kernel.outbox or shell is None or not shell.transmit(sender, target, message):
             kernel.emit(MessageSignal(sender, target, message))
@@ -255,8 +255,9 @@ async def call(
         pending.sender = sender
     elif record is None and type(pending := kernel.callees.answered) is Request:
         kernel.callees.answered = None
-        pending.sender, pending.ref = sender, kernel.make_ref(1)
-        pending.done = False
+        pending.sender, pending.done = sender, False
+        pending.tag = tag = kernel.callees.next_tag()
+        pending.ref = tag.tail
     else:
         pending = Request(kernel, sender, kernel.make_ref(1))
     if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
@@ -292,6 +293,8 @@ async def call(
                     waiter = pending.resting_place = waiter_of(kernel)
             # As `pending.wait`, without a coroutine of its own.
             pending.begin_wait(waiter, timeout)
+            if pending._watched is not None:
+                kernel.callees.look_ahead()
             try:
                 while pending.waiting:
                     await waiter.wait()
@@ -312,7 +315,7 @@ async def call(
         pending.recycle()
     elif pending._watched is not None:
         # Nothing is left of it but its reference, and the next one has another.
-        pending._watched = None
+        pending._watched = pending.tag = None
         kernel.callees.answered = pending
     return answer
 

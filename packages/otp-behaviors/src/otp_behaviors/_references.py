@@ -19,6 +19,9 @@ def _references_when_alone() -> int:
     return getrefcount(lonely)
 
 
+REQUEST: Final = 1
+"""In the lowest bit of a reference: that of a request."""
+
 ALONE: Final = _references_when_alone()
 """What `getrefcount` says of an object that one local variable holds; versions of Python differ in it."""
 
