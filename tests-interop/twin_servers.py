@@ -8,7 +8,8 @@ from typing import Any, Final
 from twin_logs import REASONS, Scenario, chosen, label
 
 LONG: Final = 5000
-STOPS: Final = ("ok", ("slow", 30), ("exit", "normal"), ("exit", "late"))
+STOPS: Final = ("ok", ("slow", 300), ("exit", "normal"), ("exit", "late"))
+"""What `terminate` does; slow is slower than a busy machine is in seeing that everybody waits."""
 
 NOTE: Final[Any] = ("note", "here")
 DONE: Final[Any] = ([], "noreply")

@@ -20,7 +20,7 @@ from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT, from_exception
-from otp_behaviors._references import ALONE
+from otp_behaviors._references import ALONE, REQUEST
 from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import AliasSignal, MessageSignal, RemoteName, Signal
 
@@ -259,7 +259,7 @@ async def call(
         pending.tag = tag = kernel.callees.next_tag()
         pending.ref = tag.tail
     else:
-        pending = Request(kernel, sender, kernel.make_ref(1))
+        pending = Request(kernel, sender, kernel.make_ref(REQUEST))
     if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
         if record is None and shell is not None and not (kernel.held or kernel.run_queue or kernel.effects):
             # A request for another node, most likely, and nobody here has anything to do.
