@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Final
 
 # Before the packages import it, as in paths.py: the clock counts how often it is read.
@@ -23,25 +24,20 @@ time.monotonic = itertools.count(1.0, 1e-6).__next__
 
 import anyio  # noqa: E402  # after the clock
 from ergo_node import Node  # noqa: E402  # after the clock
-from ergo_node._arrivals import Arrivals  # noqa: E402  # after the clock
-from ergo_node._departures import Departures  # noqa: E402  # after the clock
-from ergo_node._transport_asyncio import ProtocolTransport  # noqa: E402  # after the clock
-from erldist_proto import Connection  # noqa: E402  # after the clock
 from memory_loop import MemoryLoop  # noqa: E402  # after the clock
-from otp_behaviors._gen_call import Completion, Request  # noqa: E402  # after the clock
-from otp_behaviors._gen_server import ServerProcess  # noqa: E402  # after the clock
 from paths import WARM, Server, start_counting  # noqa: E402  # after the clock
 
 CALLS: Final = 20
-MARKED: Final[dict[type, tuple[str, ...]]] = {
-    ProtocolTransport: ("data_received", "flush", "_write"),
-    Connection: ("receive_messages", "send_message"),
-    Arrivals: ("deliver",),
-    Departures: ("transmit",),
-    ServerProcess: ("take", "_handle"),
-    Request: ("begin", "alias_message"),
-    Completion: ("begin_wait", "end_wait"),
+MARKED: Final[dict[str, tuple[str, ...]]] = {
+    "ergo_node._transport_asyncio:ProtocolTransport": ("data_received", "flush", "_write"),
+    "erldist_proto:Connection": ("receive_messages", "send_message"),
+    "ergo_node._arrivals:Arrivals": ("deliver",),
+    "ergo_node._departures:Departures": ("transmit",),
+    "otp_behaviors._gen_server:ServerProcess": ("take", "_handle"),
+    "otp_behaviors._gen_call:Request": ("begin", "alias_message"),
+    "otp_behaviors._gen_call:Completion": ("begin_wait", "end_wait"),
 }
+"""The insides of the packages, by their names: what is there today."""
 
 
 class Marks:
@@ -116,7 +112,8 @@ def main() -> None:
         count()
         return
     marks = Marks()
-    for owner, names in MARKED.items():
+    for path, names in MARKED.items():
+        owner = resolve_name(path)
         for name in names:
             setattr(owner, name, marks.marked(getattr(owner, name)))
     anyio.run(calls, marks, backend="asyncio", backend_options={"loop_factory": MemoryLoop})
