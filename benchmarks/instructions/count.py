@@ -31,15 +31,11 @@ UNCOUNTED: Final = {**os.environ, "ERGO_UNCOUNTED": "1"}
 def counted() -> tuple[str, dict[str, int]]:
     """The codec, and how many instructions one turn of each path takes."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            "valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", "--dump-before=getppid",
-            f"--callgrind-out-file={folder}/counts", sys.executable, str(HERE / "paths.py"),
-        ]  # fmt: skip
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
+        program = [sys.executable, str(HERE / "paths.py")]
+        done = under_callgrind(folder, program)
         if done.returncode != 0:
             # Not every processor is one that valgrind knows; what is wrong with the paths shows without it.
-            subprocess.run(command[-2:], check=True, stdout=subprocess.DEVNULL, env=UNCOUNTED)
+            subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=UNCOUNTED)
             print(f"valgrind ended with status {done.returncode}, so no instructions were counted")
             sys.exit(0)
         said = json.loads(done.stdout)
@@ -47,6 +43,16 @@ def counted() -> tuple[str, dict[str, int]]:
         totals = [total(Path(f"{folder}/counts.{number + 2}")) for number in range(len(said["turns"]))]
     turns = said["turns"].items()
     return said["codec"], {name: round(sum / count) for (name, count), sum in zip(turns, totals, strict=True)}
+
+
+def under_callgrind(folder: str, program: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program, which calls getppid wherever the folder is to get a file of what was counted."""
+    command = [
+        "valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", "--dump-before=getppid",
+        f"--callgrind-out-file={folder}/counts", *program,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def total(file: Path) -> int:

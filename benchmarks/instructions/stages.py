@@ -9,7 +9,6 @@ import gc
 import itertools
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any, Final
 time.monotonic = itertools.count(1.0, 1e-6).__next__
 
 import anyio  # noqa: E402  # after the clock
+from count import total, under_callgrind  # noqa: E402  # after the clock
 from ergo_node import Node  # noqa: E402  # after the clock
 from memory_loop import MemoryLoop  # noqa: E402  # after the clock
 from paths import WARM, Server, start_counting  # noqa: E402  # after the clock
@@ -89,19 +89,13 @@ async def calls(marks: Marks) -> None:
 def count() -> None:
     """Run this file under callgrind, and print what passes between the marks."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            "valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", "--dump-before=getppid",
-            f"--callgrind-out-file={folder}/counts", sys.executable, __file__, "marked",
-        ]  # fmt: skip
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
-        passed: list[str] = json.loads(said)
+        done = under_callgrind(folder, [sys.executable, __file__, "marked"])
+        done.check_returncode()
+        passed: list[str] = json.loads(done.stdout)
         between: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         # The first file is of what came before the first mark.
         for number, stretch in enumerate(itertools.pairwise(passed), 2):
-            lines = Path(f"{folder}/counts.{number}").read_text(encoding="utf-8").splitlines()
-            totals = next(line for line in lines if line.startswith("totals:"))
-            between[stretch].append(int(totals.split()[1]))
+            between[stretch].append(total(Path(f"{folder}/counts.{number}")))
     for (begin, end), counts in between.items():
         print(f"{sum(counts) / CALLS:10,.0f}  {len(counts) / CALLS:4.1f} times  {begin:20} to {end}")
 

@@ -1,7 +1,8 @@
 """Sockets of asyncio: what is written when, on asyncio and uvloop, in programs anyio did not start too."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -71,6 +72,22 @@ class Party(Reception):
         return self.transport
 
 
+@asynccontextmanager
+async def talking(alice: Party, bob: Party, reads: list[list[Any]]) -> AsyncIterator[Transport]:
+    """Bob's transport to Alice, who listens; each read of his is noted."""
+    bob.answer = lambda transport, events: reads.append(
+        [event.payload for event in events if isinstance(event, Received)]
+    )
+    with anyio.fail_after(10):
+        listener = await ProtocolNetwork().listen(HOST, 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, alice, tasks)
+            transport = await ProtocolNetwork().connect(HOST, listener.port, bob.wiring)
+            tasks.start_soon(transport.run)
+            yield transport
+            tasks.cancel_scope.cancel()
+
+
 @pytest.mark.anyio
 async def test_messages_there_and_answers_back() -> None:
     alice, bob = (Party(connection) for connection in connected_pair())
@@ -121,22 +138,13 @@ async def test_the_answer_to_one_message_leaves_at_once_and_to_several_together(
                 left.append(not transport.connection.bytes_pending)
 
     alice.answer = answer
-    bob.answer = lambda transport, events: reads.append(
-        [event.payload for event in events if isinstance(event, Received)]
-    )
-    with anyio.fail_after(10):
-        listener = await ProtocolNetwork().listen(HOST, 0)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, alice, tasks)
-            transport = await ProtocolNetwork().connect(HOST, listener.port, bob.wiring)
-            tasks.start_soon(transport.run)
-            for _ in range(2):
-                for number in range(count):
-                    transport.connection.send(SendSender(TO, SENDER), number)
-                transport.flush()
-                bob.arrived = anyio.Event()
-                await bob.arrived.wait()
-            tasks.cancel_scope.cancel()
+    async with talking(alice, bob, reads) as transport:
+        for _ in range(2):
+            for number in range(count):
+                transport.connection.send(SendSender(TO, SENDER), number)
+            transport.flush()
+            bob.arrived = anyio.Event()
+            await bob.arrived.wait()
     assert [read for read in reads if read][-1] == list(range(count))
     # The first ones fill the atom cache, and are no messages of a usual read.
     assert left[-count:] == [count == 1] * count
@@ -160,21 +168,12 @@ async def test_what_nobody_waits_for_goes_with_what_follows(follows: bool) -> No
             send(transport, 1, hurried=False)
 
     alice.answer = answer
-    bob.answer = lambda transport, events: reads.append(
-        [event.payload for event in events if isinstance(event, Received)]
-    )
-    with anyio.fail_after(10):
-        listener = await ProtocolNetwork().listen(HOST, 0)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, alice, tasks)
-            transport = await ProtocolNetwork().connect(HOST, listener.port, bob.wiring)
-            tasks.start_soon(transport.run)
-            transport.connection.send(SendSender(TO, SENDER), 0)
-            transport.flush()
-            while not bob.payloads:
-                bob.arrived = anyio.Event()
-                await bob.arrived.wait()
-            tasks.cancel_scope.cancel()
+    async with talking(alice, bob, reads) as transport:
+        transport.connection.send(SendSender(TO, SENDER), 0)
+        transport.flush()
+        while not bob.payloads:
+            bob.arrived = anyio.Event()
+            await bob.arrived.wait()
     assert [read for read in reads if read] == [[1, 2] if follows else [1]]
 
 

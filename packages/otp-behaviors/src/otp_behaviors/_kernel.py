@@ -173,7 +173,7 @@ class Kernel:
         return spent
 
     def leave(self, record: ProcessRecord, work: Coroutine[Any, Any, Term] | None) -> None:
-        """End a turn that was taken in a caller's place."""
+        """End a turn that was taken at once, in the place of a caller or of who delivers."""
         self.current = self.references.serving = None
         self.reductions += 1
         record.reductions += 1
