@@ -176,15 +176,23 @@ impl<'py> Writer<'_, 'py> {
     fn improper(&mut self, item: &Bound<'py, PyAny>) -> Opened<'py> {
         let elements = item.getattr(intern!(self.py, "items"))?;
         let elements = elements.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
+        let tail = item.getattr(intern!(self.py, "tail"))?;
         self.counted(tags::LIST_EXT, elements.len())?;
-        let mut items: Vec<_> = elements.iter().collect();
-        items.push(item.getattr(intern!(self.py, "tail"))?);
-        if let [head, tail] = &items[..]
-            && self.is_a(head, &self.shared.atom)
-            && self.is_a(tail, &self.shared.reference)
-        {
-            self.known.known().tags.insert(item, head, tail);
+        if elements.len() == 1 && self.is_a(&tail, &self.shared.reference) {
+            let head = elements.get_borrowed_item(0)?;
+            if self.is_a(&head, &self.shared.atom) {
+                if self.budget < 2 || self.depth >= self.bounds.depth {
+                    return Err(Stop::Rerun);
+                }
+                self.budget -= 2;
+                self.known.known().tags.insert(item, &head, &tail);
+                self.atom(&head)?;
+                self.reference(&tail)?;
+                return Ok(None);
+            }
         }
+        let mut items: Vec<_> = elements.iter().collect();
+        items.push(tail);
         let count = items.len();
         Ok(Some((Pending::Items(items.into_iter()), count)))
     }

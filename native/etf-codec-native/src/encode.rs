@@ -7,15 +7,12 @@ use crate::bounds::Bounds;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
 use crate::tags;
-use crate::writer::Writer;
+use crate::writer::{Referred, Writer};
 
 type Any<'py> = Bound<'py, PyAny>;
 
 /// The external form of a term that is worth a shorter way: larger ones take their time anyway.
 const SHORT_BYTES: usize = 256;
-
-/// Room for the atoms of most messages.
-const FEW_ATOMS: usize = 16;
 
 /// The options of a call as they were given; `None` is an option left out.
 #[derive(Clone, Copy)]
@@ -226,7 +223,7 @@ pub fn referring<'py>(
 ) -> Outcome<Any<'py>> {
     let py = terms.py();
     let write = |writer: &mut Writer<'_, 'py>| {
-        writer.referred = Some(Vec::with_capacity(FEW_ATOMS));
+        writer.referred = Some(Referred::new());
         terms.iter_borrowed().try_for_each(|term| writer.write(&term))
     };
     written(shared, options, None, py, write, |writer| {

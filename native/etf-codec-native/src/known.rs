@@ -41,7 +41,7 @@ impl<K: Eq + Hash, V> Cache<K, V> {
 pub type Address = usize;
 
 /// The node, by the address of its atom, and the three fields of NEW_PID_EXT as they are on the wire.
-pub type PidKey = (Address, [u8; 12]);
+pub type PidKey = (Address, [u8; PID_FIELDS_BYTES]);
 
 /// As long as the names of fields are. What is longer is likely to be data.
 const MAX_KEY_BYTES: usize = 64;
@@ -178,10 +178,14 @@ fn place_of(address: Address) -> usize {
     (address >> 4) % REFERENCE_SLOTS
 }
 
-/// The atom of a node, and the external form of that.
-pub struct Node {
-    pub atom: Py<PyAny>,
-    pub wire: Box<[u8]>,
+/// The id, serial and creation of NEW_PID_EXT, 32 bits each.
+pub const PID_FIELDS_BYTES: usize = 12;
+
+/// A pid, its node as an atom, and what follows that in its external form.
+pub struct ReferringPid {
+    pub pid: Py<PyAny>,
+    pub node: Py<PyAny>,
+    pub fields: [u8; PID_FIELDS_BYTES],
 }
 
 pub struct Known {
@@ -197,8 +201,10 @@ pub struct Known {
     pub tags: Tags,
     /// The external form of atoms and pids.
     pub wires: Cache<Address, (Py<PyAny>, Box<[u8]>)>,
-    /// Nodes of identifiers, by the address of the name.
-    pub nodes: Cache<Address, (Py<PyAny>, Node)>,
+    /// Pids behind a header that lists their nodes.
+    pub referring: Cache<Address, ReferringPid>,
+    /// The atoms of nodes, by the address of the name.
+    pub nodes: Cache<Address, (Py<PyAny>, Py<PyAny>)>,
 }
 
 impl Known {
@@ -210,6 +216,7 @@ impl Known {
             references: References::new(),
             tags: Tags(Vec::new()),
             wires: Cache::new(),
+            referring: Cache::new(),
             nodes: Cache::new(),
         }
     }

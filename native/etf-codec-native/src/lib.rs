@@ -22,7 +22,7 @@ mod tags;
 mod writer;
 
 /// `etf_codec._backend.SEAM_VERSION`, whose classes and tables this was written for.
-const SEAM_VERSION: u32 = 5;
+const SEAM_VERSION: u32 = 6;
 
 #[pymodule]
 fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -32,7 +32,6 @@ fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(decode::decode, module)?,
         wrap_pyfunction!(decode::decode_prefix, module)?,
         wrap_pyfunction!(decode::decode_bare, module)?,
-        wrap_pyfunction!(packets::decode_packets, module)?,
         wrap_pyfunction!(encode::encode, module)?,
         wrap_pyfunction!(encode::encode_parts, module)?,
         wrap_pyfunction!(encode::encode_bare, module)?,
@@ -43,5 +42,5 @@ fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         function.setattr("__module__", "etf_codec")?;
         module.add_function(function)?;
     }
-    Ok(())
+    module.add_class::<packets::PacketReader>()
 }

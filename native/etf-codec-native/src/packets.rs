@@ -1,7 +1,9 @@
 //! Whole packets: a read of those that begin as others did, and the one that a message is sent in.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyTuple};
+
+use smallvec::SmallVec;
 
 use crate::bounds::Bounds;
 use crate::cursor::Cursor;
@@ -22,13 +24,7 @@ const HEADER_START: [u8; 2] = [tags::VERSION, tags::DIST_HEADER];
 const START_BYTES: usize = 4 + HEADER_START.len();
 
 /// Openings by their size: the size that a packet had is tried first for the next.
-type Sizes<'py> = Vec<(usize, Bound<'py, PyDict>)>;
-
-/// How packets may begin.
-struct Beginnings<'py> {
-    openings: Sizes<'py>,
-    headers: Option<Bound<'py, PyDict>>,
-}
+type Sizes<'py> = SmallVec<[(usize, Bound<'py, PyDict>); 2]>;
 
 /// How a packet begins.
 enum Beginning<'py> {
@@ -36,6 +32,14 @@ enum Beginning<'py> {
     Opening(Bound<'py, PyTuple>),
     /// With a header that lists these atoms.
     Header(Any<'py>),
+}
+
+/// What a packet holds.
+enum Contents<'py> {
+    /// What its opening stands for, or was made of its tuple, and the term.
+    Message(Any<'py>, Any<'py>),
+    /// None, and where its parts are, with its terms.
+    Raw(Any<'py>, Any<'py>),
 }
 
 /// Where a packet starts, its terms start, and it ends.
@@ -46,70 +50,191 @@ struct Packet {
     end: usize,
 }
 
-/// Read packets that begin as others did before, in one call for a whole read.
-#[pyfunction]
-#[pyo3(signature = (data, offset, openings, max_packet_bytes, headers=None, *, none=None, limits=None))]
-#[pyo3(
-    text_signature = "(data, offset, openings, max_packet_bytes, headers={}, *, none=None, limits=Limits())"
-)]
-pub fn decode_packets<'a, 'py>(
-    data: &'a Any<'py>,
-    offset: usize,
-    openings: &'a Any<'py>,
-    max_packet_bytes: &'a Any<'py>,
-    headers: Option<&'a Any<'py>>,
+/// Reads packets that begin as others did before, in one call for a whole read. See the Python codec.
+#[pyclass(frozen, module = "etf_codec")]
+pub struct PacketReader {
+    openings: Py<PyDict>,
+    headers: Py<PyDict>,
+    records: Py<PyDict>,
+    longest: usize,
+    none: Option<Py<PyAny>>,
+    limits: Option<Py<PyAny>>,
+    /// None if native code does not have these options.
+    bounds: Option<Bounds>,
+    /// The same in Python.
+    python: Py<PyAny>,
+}
+
+#[pymethods]
+impl PacketReader {
+    #[new]
+    #[pyo3(signature = (openings, max_packet_bytes, headers=None, records=None, *, none=None, limits=None))]
+    #[pyo3(text_signature = "(openings, max_packet_bytes, headers={}, records={}, *, \
+                             none=None, limits=Limits())")]
+    fn new<'py>(
+        openings: &Bound<'py, PyDict>,
+        max_packet_bytes: &Any<'py>,
+        headers: Option<Bound<'py, PyDict>>,
+        records: Option<Bound<'py, PyDict>>,
+        none: Option<Any<'py>>,
+        limits: Option<Any<'py>>,
+    ) -> PyResult<Self> {
+        let py = openings.py();
+        let shared = Shared::get(py)?;
+        let (headers, records) =
+            (headers.unwrap_or_else(|| PyDict::new(py)), records.unwrap_or_else(|| PyDict::new(py)));
+        let mut options = Options {
+            binaries: None,
+            none: none.as_ref(),
+            atoms: None,
+            copy_binaries: None,
+            limits: limits.as_ref(),
+        };
+        let keywords = options.keywords(py)?;
+        let python = shared.decoder.bind(py).call_method(
+            "PacketReader",
+            (openings, max_packet_bytes, &headers, &records),
+            Some(&keywords),
+        )?;
+        let bounds = match options.own_bounds(shared, py) {
+            Ok(Some(bounds)) => Some(bounds),
+            Ok(None) => Some(Bounds::read(shared.default_limits.bind(py))?),
+            Err(Stop::Rerun) => None,
+            Err(Stop::Raise(error)) => return Err(error),
+        };
+        Ok(PacketReader {
+            openings: openings.clone().unbind(),
+            headers: headers.unbind(),
+            records: records.unbind(),
+            // More than a length can say is the same as the most that it can.
+            longest: max_packet_bytes.extract().unwrap_or(usize::MAX),
+            limits: options.limits.map(|limits| limits.clone().unbind()),
+            none: none.map(Bound::unbind),
+            bounds,
+            python: python.unbind(),
+        })
+    }
+
+    /// Read a run of packets. See the Python codec for what ends it, and what is returned.
+    fn read<'py>(&self, data: &Any<'py>, offset: usize) -> PyResult<Bound<'py, PyTuple>> {
+        or_python(self.run(data, offset), || {
+            let read = self.python.bind(data.py()).call_method1("read", (data, offset))?;
+            Ok(read.cast_into::<PyTuple>()?)
+        })
+    }
+}
+
+impl PacketReader {
+    fn run<'py>(&self, data: &Any<'py>, mut offset: usize) -> Outcome<Bound<'py, PyTuple>> {
+        let py = data.py();
+        let bounds = self.bounds.as_ref().ok_or(Stop::Rerun)?;
+        let bytes = data.cast::<PyBytes>().map_err(|_| Stop::Rerun)?;
+        let reading = Reading {
+            shared: Shared::get(py)?,
+            bytes,
+            bounds,
+            none: self.none.as_ref().map(|none| none.bind(py)),
+            limits: self.limits.as_ref().map(|limits| limits.bind(py)),
+            records: self.records.bind(py),
+        };
+        let mut openings = self.sizes(py)?;
+        let headers = self.headers.bind(py);
+        let mut found: SmallVec<[(Any<'py>, Any<'py>); 1]> = SmallVec::new();
+        let mut raw = 0;
+        while let Some((beginning, packet)) = begun(bytes, offset, self.longest, &mut openings, headers)? {
+            match reading.contents(packet, &beginning) {
+                Ok(Contents::Message(message, term)) => found.push((message, term)),
+                Ok(Contents::Raw(none, parts)) => {
+                    found.push((none, parts));
+                    raw += 1;
+                }
+                Err(Stop::Rerun) => break,
+                Err(raised) => return Err(raised),
+            }
+            offset = packet.end;
+        }
+        Ok((PyList::new(py, found)?, offset, raw).into_pyobject(py)?)
+    }
+
+    fn sizes<'py>(&self, py: Python<'py>) -> Outcome<Sizes<'py>> {
+        let by_size = self.openings.bind(py);
+        let mut openings = SmallVec::new();
+        for (size, known) in by_size {
+            openings.push((size.extract()?, known.cast_into::<PyDict>().map_err(|_| Stop::Rerun)?));
+        }
+        Ok(openings)
+    }
+}
+
+/// What is the same for all packets of a read.
+struct Reading<'a, 'py> {
+    shared: &'static Shared,
+    bytes: &'a Bound<'py, PyBytes>,
+    bounds: &'a Bounds,
     none: Option<&'a Any<'py>>,
     limits: Option<&'a Any<'py>>,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let py = data.py();
-    let shared = Shared::get(py)?;
-    let mut options = Options { binaries: None, none, atoms: None, copy_binaries: None, limits };
-    let read = beginnings(openings, headers)
-        .and_then(|known| run(shared, data, offset, known, max_packet_bytes, &mut options));
-    or_python(read, || {
-        let keywords = options.keywords(py)?;
-        if let Some(headers) = headers {
-            keywords.set_item("headers", headers)?;
-        }
-        let arguments = (data, offset, openings, max_packet_bytes);
-        let read = shared.decoder.bind(py).call_method("decode_packets", arguments, Some(&keywords))?;
-        Ok(read.cast_into::<PyTuple>()?)
-    })
+    records: &'a Bound<'py, PyDict>,
 }
 
-fn beginnings<'py>(openings: &Any<'py>, headers: Option<&Any<'py>>) -> Outcome<Beginnings<'py>> {
-    let dict = |any: &Any<'py>| any.cast::<PyDict>().cloned().map_err(|_| Stop::Rerun);
-    let by_size = dict(openings)?;
-    let mut openings = Vec::with_capacity(by_size.len());
-    for (size, known) in by_size {
-        openings.push((size.extract()?, dict(&known)?));
+impl<'py> Reading<'_, 'py> {
+    /// What the opening stands for, and the term that fills the rest of the packet; or what there is instead
+    /// where only the header is known.
+    #[inline]
+    fn contents(&self, packet: Packet, beginning: &Beginning<'py>) -> Outcome<Contents<'py>> {
+        let py = self.bytes.py();
+        let (found, end) = match beginning {
+            Beginning::Opening(opening) => {
+                let (term, end) = self.term(packet, packet.terms, &opening.get_item(1)?)?;
+                (Contents::Message(opening.get_item(0)?, term), end)
+            }
+            Beginning::Header(refs) => {
+                let (first, after) = self.term(packet, packet.terms, refs)?;
+                let first = first.cast_into_exact::<PyTuple>().map_err(|_| Stop::Rerun)?;
+                let raw = |parts| Contents::Raw(py.None().into_bound(py), parts);
+                if after == packet.end {
+                    (raw((packet.start, after, first).into_pyobject(py)?.into_any()), after)
+                } else {
+                    let (second, end) = self.term(packet, after, refs)?;
+                    match self.record(&first)? {
+                        Some(made) => (Contents::Message(made, second), end),
+                        None => {
+                            (raw((packet.start, after, first, second).into_pyobject(py)?.into_any()), end)
+                        }
+                    }
+                }
+            }
+        };
+        if end == packet.end { Ok(found) } else { Err(Stop::Rerun) }
     }
-    Ok(Beginnings { openings, headers: headers.map(dict).transpose()? })
-}
 
-fn run<'py>(
-    shared: &'static Shared,
-    data: &Any<'py>,
-    mut offset: usize,
-    mut known: Beginnings<'py>,
-    max_packet_bytes: &Any<'py>,
-    options: &mut Options<'_, 'py>,
-) -> Outcome<Bound<'py, PyTuple>> {
-    let py = data.py();
-    let own_bounds = options.own_bounds(shared, py)?;
-    let bounds = own_bounds.as_ref().unwrap_or(&shared.default_bounds);
-    let bytes = data.cast::<PyBytes>().map_err(|_| Stop::Rerun)?;
-    let longest = max_packet_bytes.extract()?;
-    let mut found: Vec<(Any<'py>, Any<'py>)> = Vec::new();
-    while let Some((beginning, packet)) = begun(bytes, offset, longest, &mut known)? {
-        match terms(shared, bytes, packet, &beginning, bounds, options) {
-            Ok(read) => found.push(read),
-            Err(Stop::Rerun) => break,
-            Err(raised) => return Err(raised),
-        }
-        offset = packet.end;
+    /// A term of a packet, and where it ends.
+    #[inline]
+    fn term(&self, packet: Packet, pos: usize, refs: &Any<'py>) -> Outcome<(Any<'py>, usize)> {
+        let data = self.bytes.as_bytes().get(..packet.end).ok_or(Stop::Rerun)?;
+        let cursor = Cursor { data, pos };
+        let mut reader =
+            Reader::new(self.shared, self.bytes, cursor, self.bounds, self.limits, self.none, Some(refs));
+        let term = reader.read()?;
+        Ok((term, reader.cursor.pos))
     }
-    Ok((PyList::new(py, found)?, offset).into_pyobject(py)?)
+
+    /// What is to be made of a tuple, if anything.
+    #[inline]
+    fn record(&self, tuple: &Bound<'py, PyTuple>) -> Outcome<Option<Any<'py>>> {
+        let Ok(first) = tuple.get_borrowed_item(0) else { return Ok(None) };
+        if !first.is_exact_instance_of::<PyInt>() {
+            return Ok(None);
+        }
+        let Some(known) = self.records.get_item(first)? else { return Ok(None) };
+        let (class, types) = known.extract::<(Any<'py>, Bound<'py, PyTuple>)>()?;
+        let fields = tuple.get_slice(1, tuple.len());
+        let fit = fields.len() == types.len()
+            && fields
+                .iter_borrowed()
+                .zip(types.iter_borrowed())
+                .all(|(field, kind)| field.get_type().is(kind));
+        Ok(if fit { Some(class.call1(fields)?) } else { None })
+    }
 }
 
 /// The packet at an offset, if all of it is there, and its beginning, if that is known.
@@ -118,7 +243,8 @@ fn begun<'py>(
     bytes: &Bound<'py, PyBytes>,
     offset: usize,
     longest: usize,
-    known: &mut Beginnings<'py>,
+    openings: &mut Sizes<'py>,
+    headers: &Bound<'py, PyDict>,
 ) -> Outcome<Option<(Beginning<'py>, Packet)>> {
     let mut cursor = Cursor { data: bytes.as_bytes(), pos: offset };
     let Ok(length) = cursor.size() else { return Ok(None) };
@@ -127,16 +253,16 @@ fn begun<'py>(
     }
     let body = &cursor.data[cursor.pos..cursor.pos + length];
     let packet = |size| Packet { start: offset, terms: cursor.pos + size, end: cursor.pos + length };
-    for index in 0..known.openings.len() {
-        let (size, contents) = &known.openings[index];
+    for index in 0..openings.len() {
+        let (size, contents) = &openings[index];
         let Some(opening) = body.get(..*size) else { continue };
         let Some(opening) = contents.get_item(PyBytes::new(bytes.py(), opening))? else { continue };
         let found = packet(*size);
-        known.openings.swap(0, index);
+        openings.swap(0, index);
         let opening = opening.cast_into().map_err(|_| Stop::Rerun)?;
         return Ok(Some((Beginning::Opening(opening), found)));
     }
-    let Some((headers, (header, size))) = known.headers.as_ref().zip(header(body)) else { return Ok(None) };
+    let Some((header, size)) = header(body) else { return Ok(None) };
     let refs = headers.get_item(PyBytes::new(bytes.py(), header))?;
     Ok(refs.map(|refs| (Beginning::Header(refs), packet(size))))
 }
@@ -148,47 +274,6 @@ fn header(body: &[u8]) -> Option<(&[u8], usize)> {
     let count = usize::from(*rest.first()?);
     let size = 2 + count / 2 + count;
     Some((rest.get(..size)?, HEADER_START.len() + size))
-}
-
-/// What the opening stands for, and the term that fills the rest of the packet; or what there is instead where
-/// only the header is known.
-#[inline]
-fn terms<'py>(
-    shared: &'static Shared,
-    bytes: &Bound<'py, PyBytes>,
-    packet: Packet,
-    beginning: &Beginning<'py>,
-    bounds: &Bounds,
-    options: &Options<'_, 'py>,
-) -> Outcome<(Any<'py>, Any<'py>)> {
-    let py = bytes.py();
-    let data = bytes.as_bytes().get(..packet.end).ok_or(Stop::Rerun)?;
-    let term = |refs, pos| {
-        let cursor = Cursor { data, pos };
-        let mut reader = Reader::new(shared, bytes, cursor, bounds, options.limits, options.none, Some(refs));
-        let term = reader.read()?;
-        Ok::<_, Stop>((term, reader.cursor.pos))
-    };
-    let (found, end) = match beginning {
-        Beginning::Opening(opening) => {
-            let (term, end) = term(&opening.get_item(1)?, packet.terms)?;
-            ((opening.get_item(0)?, term), end)
-        }
-        Beginning::Header(refs) => {
-            let (first, after) = term(refs, packet.terms)?;
-            if !first.is_exact_instance_of::<PyTuple>() {
-                return Err(Stop::Rerun);
-            }
-            let none = py.None().into_bound(py);
-            if after == packet.end {
-                ((none, (packet.start, after, first).into_pyobject(py)?.into_any()), after)
-            } else {
-                let (second, end) = term(refs, after)?;
-                ((none, (packet.start, after, first, second).into_pyobject(py)?.into_any()), end)
-            }
-        }
-    };
-    if end == packet.end { Ok(found) } else { Err(Stop::Rerun) }
 }
 
 /// Write terms as a whole packet, if the header for their atoms is known; otherwise as `encode_referring` does.

@@ -7,6 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PySlice, PyTuple};
 
+use smallvec::SmallVec;
+
 use crate::bounds::Bounds;
 use crate::cursor::Cursor;
 use crate::decode::bytes_of;
@@ -15,8 +17,8 @@ use crate::shared::Shared;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
 
-/// Room for the elements, and for the depth, of most messages: to grow takes longer than to read one.
-const FEW_VALUES: usize = 64;
+/// Room for the elements, and for the depth, of most messages.
+const FEW_VALUES: usize = 32;
 const FEW_FRAMES: usize = 8;
 
 /// What a container is made into when its elements are there.
@@ -92,7 +94,7 @@ pub struct Reader<'a, 'py> {
     pub none: Option<&'a Bound<'py, PyAny>>,
     pub refs: Option<&'a Bound<'py, PyAny>>,
     pub known: Lease,
-    values: Vec<Bound<'py, PyAny>>,
+    values: SmallVec<[Bound<'py, PyAny>; FEW_VALUES]>,
     budget: usize,
 }
 
@@ -120,7 +122,7 @@ impl<'a, 'py> Reader<'a, 'py> {
             none,
             refs,
             known: Lease::new(),
-            values: Vec::new(),
+            values: SmallVec::new(),
             budget: bounds.elements,
         }
     }
@@ -132,7 +134,7 @@ impl<'a, 'py> Reader<'a, 'py> {
             return Ok(leaf);
         }
         self.cursor = start;
-        let mut frames: Vec<Frame> = Vec::with_capacity(FEW_FRAMES);
+        let mut frames: SmallVec<[Frame; FEW_FRAMES]> = SmallVec::new();
         let mut frame = Frame { kind: Kind::Whole, start: self.cursor.pos, base: 0, left: 1 };
         loop {
             while frame.left > 0 {
@@ -198,9 +200,6 @@ impl<'a, 'py> Reader<'a, 'py> {
             return Err(Stop::Rerun);
         }
         self.budget -= count;
-        if self.values.capacity() == 0 {
-            self.values.reserve(FEW_VALUES);
-        }
         Ok(Some(Frame { kind, start, base: self.values.len(), left: count }))
     }
 

@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
-use crate::known::{MAX_REFERENCE_BYTES, MAX_REFERENCE_WORDS, Node};
+use crate::known::{MAX_REFERENCE_BYTES, MAX_REFERENCE_WORDS, PID_FIELDS_BYTES, ReferringPid};
 use crate::output::LARGE_BYTES;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
@@ -13,9 +13,6 @@ use crate::writer::Writer;
 
 /// As many as a distribution header lists.
 const MAX_REFERRED: usize = 255;
-
-/// The id, serial and creation of NEW_PID_EXT, 32 bits each.
-const PID_FIELDS_BYTES: usize = 12;
 
 impl<'py> Writer<'_, 'py> {
     /// Write a term, if it is one without elements of a class known here.
@@ -141,33 +138,14 @@ impl<'py> Writer<'_, 'py> {
         self.known.known().wires.insert(item.as_ptr().addr(), (item.clone().unbind(), wire.into()));
     }
 
-    /// The node of an identifier.
-    fn node(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
-        let name = item.getattr(intern!(self.py, "node"))?;
-        let in_full = self.in_full();
-        match self.known.known().nodes.get(&name.as_ptr().addr()) {
-            Some((_, node)) if in_full => {
-                self.out.bytes.extend_from_slice(&node.wire);
-                Ok(())
-            }
-            _ => {
-                let atom = self.node_atom(name)?;
-                self.atom(&atom)
-            }
-        }
-    }
-
     /// The atom of a node's name, which is known from now on.
     fn node_atom(&mut self, name: Bound<'py, PyAny>) -> Outcome<Bound<'py, PyAny>> {
         let address = name.as_ptr().addr();
-        if let Some((_, node)) = self.known.known().nodes.get(&address) {
-            return Ok(node.atom.bind(self.py).clone());
+        if let Some((_, atom)) = self.known.known().nodes.get(&address) {
+            return Ok(atom.bind(self.py).clone());
         }
         let atom = self.shared.atom.bind(self.py).call1((&name,))?;
-        let wire = atom.getattr(intern!(self.py, "wire"))?;
-        let wire = wire.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes().into();
-        let node = Node { atom: atom.clone().unbind(), wire };
-        self.known.known().nodes.insert(address, (name.unbind(), node));
+        self.known.known().nodes.insert(address, (name.unbind(), atom.clone().unbind()));
         Ok(atom)
     }
 
@@ -175,40 +153,60 @@ impl<'py> Writer<'_, 'py> {
         Ok(item.extract::<u32>()?.to_be_bytes())
     }
 
-    /// Written in full it is one look-up; a node that its channel's cache has stands before the same fields.
+    /// It is one look-up, whether written in full or with its node as its channel's cache has it.
     fn pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
-        let in_full = self.in_full();
-        let known = self.known.known().wires.get(&item.as_ptr().addr());
-        let fields = match known {
-            Some((_, wire)) if in_full => {
-                self.out.bytes.extend_from_slice(wire);
-                return Ok(());
+        let address = item.as_ptr().addr();
+        if self.in_full() {
+            if self.known.known().wires.get(&address).is_none() {
+                self.learn_pid(item)?;
             }
-            Some((_, wire)) => *wire.last_chunk::<PID_FIELDS_BYTES>().ok_or(Stop::Rerun)?,
-            None => self.learn_pid(item)?,
-        };
+            let (_, wire) = self.known.known().wires.get(&address).ok_or(Stop::Rerun)?;
+            self.out.bytes.extend_from_slice(wire);
+            return Ok(());
+        }
+        if self.known.known().referring.get(&address).is_none() {
+            self.learn_referring_pid(item)?;
+        }
+        let known = self.known.known().referring.get(&address).ok_or(Stop::Rerun)?;
+        let (node, fields) = (known.node.bind(self.py).clone(), known.fields);
         self.out.byte(tags::NEW_PID_EXT);
-        self.node(item)?;
+        self.atom(&node)?;
         self.out.bytes.extend_from_slice(&fields);
         Ok(())
     }
 
-    /// The id, serial and creation of a pid, which is known from now on.
-    fn learn_pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<[u8; PID_FIELDS_BYTES]> {
+    /// Have the external form of a pid known.
+    #[cold]
+    fn learn_pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        let node = self.node_atom(item.getattr(intern!(self.py, "node"))?)?;
+        let node = node.getattr(intern!(self.py, "wire"))?;
+        let node = node.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes();
+        let fields = self.pid_fields(item)?;
+        self.remember(item, &[&[tags::NEW_PID_EXT], node, &fields].concat());
+        Ok(())
+    }
+
+    /// Have the parts of a pid known.
+    #[cold]
+    fn learn_referring_pid(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+        let node = self.node_atom(item.getattr(intern!(self.py, "node"))?)?.unbind();
+        let known = ReferringPid { pid: item.clone().unbind(), node, fields: self.pid_fields(item)? };
+        self.known.known().referring.insert(known.pid.as_ptr().addr(), known);
+        Ok(())
+    }
+
+    /// The id, serial and creation of a pid.
+    fn pid_fields(&self, item: &Bound<'py, PyAny>) -> Outcome<[u8; PID_FIELDS_BYTES]> {
         let py = self.py;
         let mut fields = [0; PID_FIELDS_BYTES];
         let names = [intern!(py, "id"), intern!(py, "serial"), intern!(py, "creation")];
         for (name, place) in names.into_iter().zip(fields.chunks_exact_mut(4)) {
             place.copy_from_slice(&self.word(&item.getattr(name)?)?);
         }
-        let node = self.shared.atom.bind(py).call1((item.getattr(intern!(py, "node"))?,))?;
-        let node = node.getattr(intern!(py, "wire"))?;
-        let node = node.cast::<PyBytes>().map_err(|_| Stop::Rerun)?.as_bytes();
-        self.remember(item, &[&[tags::NEW_PID_EXT], node, &fields].concat());
         Ok(fields)
     }
 
-    fn reference(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
+    pub fn reference(&mut self, item: &Bound<'py, PyAny>) -> Outcome<()> {
         if self.known.known().references.written(item.as_ptr().addr()).is_none() {
             self.learn_reference(item)?;
         }
@@ -231,12 +229,13 @@ impl<'py> Writer<'_, 'py> {
         if ids.len() > MAX_REFERENCE_WORDS {
             return Err(Stop::Rerun);
         }
-        let mut wire = self.word(&item.getattr(intern!(py, "creation"))?)?.to_vec();
-        for id in ids.iter_borrowed() {
-            wire.extend_from_slice(&self.word(&id)?);
+        let mut wire = [0; MAX_REFERENCE_BYTES];
+        wire[..4].copy_from_slice(&self.word(&item.getattr(intern!(py, "creation"))?)?);
+        for (id, place) in ids.iter_borrowed().zip(wire[4..].chunks_exact_mut(4)) {
+            place.copy_from_slice(&self.word(&id)?);
         }
         let node = self.node_atom(item.getattr(intern!(py, "node"))?)?;
-        self.known.known().references.insert(item, &node, &wire);
+        self.known.known().references.insert(item, &node, &wire[..4 + 4 * ids.len()]);
         Ok(())
     }
 }

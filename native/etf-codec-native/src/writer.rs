@@ -5,12 +5,20 @@ use std::vec::IntoIter;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use smallvec::SmallVec;
+
 use crate::bounds::Bounds;
 use crate::known::Lease;
 use crate::output::Output;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop};
 use crate::tags;
+
+/// Room for the atoms of most messages.
+const FEW_ATOMS: usize = 16;
+
+/// Atoms in their order.
+pub type Referred<'py> = SmallVec<[Bound<'py, PyAny>; FEW_ATOMS]>;
 
 /// Room for the depth of most messages.
 const FEW_FRAMES: usize = 8;
@@ -35,10 +43,12 @@ pub struct Writer<'a, 'py> {
     pub none: Option<&'a Bound<'py, PyAny>>,
     pub wires: Option<&'a Bound<'py, PyAny>>,
     /// The atoms written as references, in their order, if they are.
-    pub referred: Option<Vec<Bound<'py, PyAny>>>,
+    pub referred: Option<Referred<'py>>,
     pub out: Output<'py>,
     pub known: Lease,
     pub budget: usize,
+    /// How many containers are open.
+    pub depth: usize,
 }
 
 impl<'a, 'py> Writer<'a, 'py> {
@@ -52,7 +62,7 @@ impl<'a, 'py> Writer<'a, 'py> {
         wires: Option<&'a Bound<'py, PyAny>>,
     ) -> Self {
         let (out, known) = (Output::new(), Lease::new());
-        Writer { py, shared, bounds, limits, none, wires, referred: None, out, known, budget: 0 }
+        Writer { py, shared, bounds, limits, none, wires, referred: None, out, known, budget: 0, depth: 0 }
     }
 
     /// Whether atoms are written with their text, those in identifiers included.
@@ -67,7 +77,7 @@ impl<'a, 'py> Writer<'a, 'py> {
         if self.leaf(term)? {
             return Ok(());
         }
-        let mut frames: Vec<Pending<'py>> = Vec::with_capacity(FEW_FRAMES);
+        let mut frames: SmallVec<[Pending<'py>; FEW_FRAMES]> = SmallVec::new();
         let mut opened = self.open(term)?;
         loop {
             if let Some((pending, count)) = opened {
@@ -79,6 +89,7 @@ impl<'a, 'py> Writer<'a, 'py> {
             } else {
                 frames.pop();
             }
+            self.depth = frames.len();
             let Some(frame) = frames.last_mut() else { return Ok(()) };
             opened = self.proceed(frame)?;
         }

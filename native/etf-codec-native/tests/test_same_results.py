@@ -117,8 +117,9 @@ def assert_same_run(data: bytes, **options: Any) -> None:
     """The native codec may leave a rare term to its caller; what it reads of a run is the same."""
     options["max_packet_bytes"] = options.pop("longest", 1000)
     for headers in ({}, {"headers": HEADERS}):
-        expected, end = _decoder.decode_packets(data, 2, OPENINGS, **options, **headers)
-        found, reached = native.decode_packets(data, 2, OPENINGS, **options, **headers)
+        expected, end, _ = _decoder.PacketReader(OPENINGS, **options, **headers).read(data, 2)
+        found, reached, raw = native.PacketReader(OPENINGS, **options, **headers).read(data, 2)
+        assert raw == sum(means is None for means, _ in found)
         assert shown(found) == shown(expected[: len(found)])
         assert reached == end or len(found) < len(expected)
 
@@ -341,10 +342,10 @@ def test_lists_with_a_tail_are_alike(count: int, tail: bytes) -> None:
 def test_a_run_goes_on_while_its_openings_are_known() -> None:
     bodies = [b"abch\2R\0a\1", b"qR\0", b"xyza\7", b"abcR\1", b"new"]
     data = b"??" + b"".join(len(body).to_bytes(4) + body for body in bodies)
-    found, end = native.decode_packets(data, 2, OPENINGS, max_packet_bytes=100)
+    found, end, _ = native.PacketReader(OPENINGS, max_packet_bytes=100).read(data, 2)
     assert found == [("first", (Atom("ok"), 1)), ("third", Atom("ok")), ("second", 7), ("first", True)]
     assert end == len(data) - 7
-    assert native.decode_packets(data, 2, OPENINGS, max_packet_bytes=7) == ([], 2)
+    assert native.PacketReader(OPENINGS, max_packet_bytes=7).read(data, 2) == ([], 2, 0)
 
 
 @pytest.mark.parametrize("count", [254, 255, 256, 600])

@@ -31,10 +31,10 @@ from etf_codec import (
     Atom,
     ImproperList,
     Limits,
+    PacketReader,
     Pid,
     Reference,
     Term,
-    decode_packets,
     encode_bare,
     encode_referring,
 )
@@ -77,11 +77,13 @@ def test_openings_are_remembered_within_bounds() -> None:
     assert max(openings.by_size) <= OPENING_BYTES
 
 
-def left_to_packets(
-    data: bytes, offset: int, *known: object, **options: object
-) -> tuple[list[tuple[ControlMessage, Term]], int]:
-    """Instead of `decode_packets`: every packet is read by itself."""
-    return [], offset
+class LeftToPackets:
+    """Instead of `PacketReader`: every packet is read by itself."""
+
+    def __init__(self, *known: object, **options: object) -> None: ...
+
+    def read(self, data: bytes, offset: int) -> tuple[list[tuple[ControlMessage, Term]], int, int]:
+        return [], offset, 0
 
 
 def events(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Event]:
@@ -171,7 +173,7 @@ def test_a_run_gives_what_packet_by_packet_gives(
     for place, mask in flips:
         data[place] ^= mask
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_incoming, "decode_packets", left_to_packets)
+        patch.setattr(_incoming, "PacketReader", LeftToPackets)
         expected = events(bytes(data), [], limits)
     assert repr(events(bytes(data), sizes, limits)) == repr(expected)
     assert repr(events(bytes(data), [], limits)) == repr(expected)
@@ -181,13 +183,17 @@ def test_a_run_gives_what_packet_by_packet_gives(
 def test_repeated_messages_are_read_in_runs() -> None:
     runs: list[int] = []
 
-    def counted(*arguments: Any, **options: Any) -> tuple[list[tuple[ControlMessage, Term]], int]:
-        found, offset = decode_packets(*arguments, **options)
-        runs.append(len(found))
-        return found, offset
+    class Counted:
+        def __init__(self, *known: Any, **options: Any) -> None:
+            self.reader = PacketReader(*known, **options)
+
+        def read(self, data: bytes, offset: int) -> tuple[list[tuple[ControlMessage, Term]], int, int]:
+            found, offset, raw = self.reader.read(data, offset)
+            runs.append(len(found))
+            return found, offset, raw
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_incoming, "decode_packets", counted)
+        patch.setattr(_incoming, "PacketReader", Counted)
         alice, bob = connected_pair()
         for number in range(50):
             alice.send(RegSend(PID, Atom("echo")), (Atom("ok"), number))
@@ -243,7 +249,7 @@ def test_what_is_wrong_behind_a_known_header_is_said_as_ever(
     last = b"\x83D\1\0\0" + body
     data = b"".join(len(packet).to_bytes(4) + packet for packet in [*opened, last, *opened])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_incoming, "decode_packets", left_to_packets)
+        patch.setattr(_incoming, "PacketReader", LeftToPackets)
         expected = events(data, [], ConnectionLimits())
     found = events(data, [], ConnectionLimits())
     assert repr(found) == repr(expected)

@@ -21,13 +21,13 @@ def run(code: str, *paths: Path, **environment: str) -> subprocess.CompletedProc
 NATIVE = """
 SEAM_VERSION = {version}
 encode = encode_parts = encode_bare = encode_referring = encode_packet = lambda *_: "native"
-decode = decode_prefix = decode_bare = decode_packets = lambda *_: "native"
+decode = decode_prefix = decode_bare = PacketReader = lambda *_: "native"
 """
 
 
 @pytest.fixture
 def native(tmp_path: Path) -> Path:
-    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=5))
+    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=6))
     return tmp_path
 
 

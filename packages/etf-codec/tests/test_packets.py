@@ -1,15 +1,15 @@
 """Terms in the packets of a distribution channel: a whole read decoded at once, atoms that are listed."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from etf_codec import (
     Atom,
     EncodeError,
     Limits,
+    PacketReader,
     Pid,
     decode_bare,
-    decode_packets,
     encode_bare,
     encode_packet,
     encode_referring,
@@ -48,16 +48,17 @@ READ = [("first", (Atom("ok"), 1)), ("third", Atom("ok")), ("second", 7)]
     ],
 )
 def test_a_run_ends_at_what_the_caller_must_see(rest: bytes) -> None:
-    assert decode_packets(b"??" + RUN + rest, 2, OPENINGS, max_packet_bytes=100) == (READ, 2 + len(RUN))
+    reader = PacketReader(OPENINGS, max_packet_bytes=100)
+    assert reader.read(b"??" + RUN + rest, 2) == (READ, 2 + len(RUN), 0)
 
 
 def test_a_run_has_the_options_of_decoding() -> None:
     data = packet(b"qR\0") + packet(b"ql\0\0\0\2a\1a\2j")
     options: dict[str, Any] = {"none": Atom("ok"), "limits": Limits(max_elements=1)}
-    assert decode_packets(data, 0, OPENINGS, max_packet_bytes=100, **options) == ([("third", None)], 7)
-    assert decode_packets(data, 0, OPENINGS, max_packet_bytes=100)[1] == len(data)
-    assert decode_packets(data, 0, OPENINGS, max_packet_bytes=2) == ([], 0)
-    assert decode_packets(data, 0, {}, max_packet_bytes=100) == ([], 0)
+    assert PacketReader(OPENINGS, 100, **options).read(data, 0) == ([("third", None)], 7, 0)
+    assert PacketReader(OPENINGS, 100).read(data, 0)[1] == len(data)
+    assert PacketReader(OPENINGS, 2).read(data, 0) == ([], 0, 0)
+    assert PacketReader({}, 100).read(data, 0) == ([], 0, 0)
 
 
 HEADERS = {b"\2\0\0\5\6": REFS, b"\1\0\5": (Atom("ok"),)}
@@ -68,14 +69,15 @@ def test_a_packet_with_a_known_header_is_read_with_its_first_term() -> None:
     two = packet(b"\x83D\2\0\0\5\6h\2R\0R\1m\0\0\0\1x")
     control = Atom("ok"), Atom("a@b")
     for openings in ({}, OPENINGS):
-        assert decode_packets(one + two, 0, openings, 100, HEADERS) == (
+        assert PacketReader(openings, 100, HEADERS).read(one + two, 0) == (
             [(None, (0, 13, (Atom("ok"),))), (None, (13, 30, control, b"x"))],
             len(one + two),
+            2,
         )
     data = packet(b"qR\0") + one + packet(b"qR\1")
-    found, end = decode_packets(data, 0, OPENINGS, 100, HEADERS)
+    found, end, raw = PacketReader(OPENINGS, 100, HEADERS).read(data, 0)
     assert [means for means, _ in found] == ["third", None, "third"]
-    assert end == len(data)
+    assert (end, raw) == (len(data), 1)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +100,57 @@ def test_a_packet_with_a_known_header_is_read_with_its_first_term() -> None:
 )
 def test_a_packet_with_a_header_ends_a_run_if_it_is_the_callers(body: bytes) -> None:
     first = packet(b"\x83D\1\0\5h\0")
-    found, end = decode_packets(first + packet(body) + first, 0, {}, 100, HEADERS)
+    found, end, raw = PacketReader({}, 100, HEADERS).read(first + packet(body) + first, 0)
     assert found == [(None, (0, 11, ()))]
-    assert end == len(first)
+    assert (end, raw) == (len(first), 1)
+
+
+class Made(NamedTuple):
+    """What is made of `{7, Atom, Bytes}`."""
+
+    name: Atom
+    text: bytes
+
+
+@pytest.mark.parametrize(
+    ("control", "made"),
+    [
+        ((7, Atom("ok"), b"x"), Made(Atom("ok"), b"x")),
+        ((8, Atom("ok"), b"x"), None),
+        ((7.0, Atom("ok"), b"x"), None),
+        ((True, Atom("ok"), b"x"), None),
+        ((7, Atom("ok"), 1), None),
+        ((7, True, b"x"), None),
+        ((7, Atom("ok")), None),
+        ((7, Atom("ok"), b"x", b"x"), None),
+        ((), None),
+    ],
+)
+def test_a_tuple_with_a_term_behind_it_becomes_what_the_caller_makes_of_it(
+    control: tuple[Any, ...], made: Made | None
+) -> None:
+    reader = PacketReader({}, 100, HEADERS, {7: (Made, (Atom, bytes)), 1: (Made, (Atom, bytes))})
+    alone, behind = (
+        packet(b"\x83D\1\0\5" + b"".join(encode_bare(terms, None))) for terms in ((control,), (control, 5))
+    )
+    raw = (len(alone), len(alone) + len(behind) - 2, control, 5)
+    found, end, count = reader.read(alone + behind, 0)
+    assert repr(found) == repr([(None, (0, len(alone), control)), (None, raw) if made is None else (made, 5)])
+    assert (end, count) == (len(alone + behind), 1 + (made is None))
+
+
+def test_a_reader_goes_by_what_is_known_when_it_reads() -> None:
+    openings: dict[int, dict[bytes, tuple[str, Any]]] = {}
+    headers: dict[bytes, Any] = {}
+    reader = PacketReader(openings, 100, headers)
+    data = packet(b"qa\1") + packet(b"\x83D\1\0\5h\0")
+    assert reader.read(data, 0) == ([], 0, 0)
+    openings[1] = {b"q": ("third", ())}
+    assert reader.read(data, 0) == ([("third", 1)], 7, 0)
+    headers[b"\1\0\5"] = REFS
+    assert reader.read(data, 0) == ([("third", 1), (None, (7, 18, ()))], len(data), 1)
+    openings.clear()
+    assert reader.read(data, 0) == ([], 0, 0)
 
 
 def test_a_message_is_a_packet_if_its_header_is_known() -> None:
@@ -136,7 +186,7 @@ def test_a_message_is_in_parts_if_it_is_no_packet() -> None:
 def test_a_large_term_of_a_run() -> None:
     large = bytes(100_000)
     data = packet(b"q" + b"".join(encode_bare((large,), None))) + RUN
-    found, end = decode_packets(data, 0, OPENINGS, max_packet_bytes=200_000)
+    found, end, _ = PacketReader(OPENINGS, max_packet_bytes=200_000).read(data, 0)
     assert found == [("third", large), *READ]
     assert type(found[0][1]) is bytes
     assert end == len(data)

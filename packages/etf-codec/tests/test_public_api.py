@@ -22,6 +22,7 @@ PUBLIC = [
     "LocalTerm",
     "MismatchError",
     "NativeRecord",
+    "PacketReader",
     "Pid",
     "Port",
     "Reference",
@@ -31,7 +32,6 @@ PUBLIC = [
     "charlist",
     "decode",
     "decode_bare",
-    "decode_packets",
     "decode_prefix",
     "encode",
     "encode_bare",
@@ -40,6 +40,7 @@ PUBLIC = [
     "encode_referring",
     "from_term",
     "from_text",
+    "request_tag",
     "to_term",
     "to_text",
 ]

@@ -16,7 +16,7 @@ from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import MESSAGES, Outgoing
+from erldist_proto._outgoing import MESSAGES, PLAIN, Outgoing
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
 
@@ -229,7 +229,10 @@ class Connection:
         if incoming is None or type(data) is not bytes:
             return self._receive(data)
         self._ticker.read = True
-        messages, end = incoming.read(data, 0)
+        # As `Incoming.read`, without a call of its own.
+        messages, end, raw = incoming.read_packets(data, 0)
+        if raw:
+            messages, end = incoming.opened(data, messages, end)
         if end != len(data):
             self._framing.leave(data, end)
             self._read()
@@ -310,21 +313,34 @@ class Connection:
         Raises:
             LocalProtocolError, etf_codec.EncodeError: As `send`.
         """
-        kind = MESSAGES[type(to)]
-        outgoing = self._quick
-        if outgoing is None or outgoing.turns.held_bytes:
-            self.send(kind(sender, to), message)
-            return
-        control = (kind.op, sender, to) if kind is not RegSend else (kind.op, sender, UNUSED, to)
-        terms = control, message
-        packet = outgoing.encode_packet(terms, outgoing.headers, outgoing.packet_bytes)
-        if type(packet) is bytes:
+        packet = self.message_to_send(sender, to, message)
+        if packet:
             self._out.append(packet)
             self.bytes_pending += len(packet)
-            self._ticker.written = True
-        else:
+
+    def message_to_send(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> bytes:
+        """Send a message as `send_message` does, for who writes it this very moment.
+
+        Returns:
+            What to write; empty if it goes with other data, and `data_to_send` has it.
+        """
+        outgoing = self._quick
+        if outgoing is None or outgoing.turns.held_bytes:
+            self.send(MESSAGES[type(to)](sender, to), message)
+            return b""
+        op = PLAIN.get(type(to))
+        terms = (op, sender, to) if op is not None else (RegSend.op, sender, UNUSED, to), message
+        packet = outgoing.encode_packet(terms, outgoing.headers, outgoing.packet_bytes)
+        if type(packet) is not bytes:
             refs, pieces = packet
             self._hand_out(outgoing, 0, outgoing.put(sender, terms, refs, pieces))
+            return b""
+        self._ticker.written = True
+        if not self._out:
+            return packet
+        self._out.append(packet)
+        self.bytes_pending += len(packet)
+        return b""
 
     def _hand_out(self, outgoing: Outgoing, waiting: int, buffers: list[Buffer]) -> None:
         """Keep what is to be written of a message before which so many bytes waited for their turns."""

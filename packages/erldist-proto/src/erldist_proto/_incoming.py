@@ -4,7 +4,7 @@ import struct
 from functools import partial
 from typing import Any, Final
 
-from etf_codec import Atom, EtfError, Pid, Reference, Term, decode_bare, decode_packets
+from etf_codec import Atom, EtfError, PacketReader, Pid, Reference, Term, decode_bare
 
 from erldist_proto._control import ControlMessage, parse
 from erldist_proto._control_messages import AliasSend, RegSend, Send, SendSender
@@ -17,7 +17,6 @@ from erldist_proto._limits import ConnectionLimits, term_options
 from erldist_proto._openings import Openings
 
 VERSION_MAGIC: Final = 131
-ALIAS_SEND: Final = AliasSend.op
 PASS_THROUGH: Final = 112
 DIST_HEADER: Final = 68
 MESSAGE_START: Final = bytes((VERSION_MAGIC, DIST_HEADER))
@@ -28,6 +27,12 @@ NEXT_FRAGMENT_START: Final = struct.Struct(">IBBQQ")
 
 HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
 """With either of these, messages carry a header; with neither they are passed through."""
+
+RECORDS: Final[dict[int, tuple[type[ControlMessage], tuple[type, ...]]]] = {
+    AliasSend.op: (AliasSend, (Pid, Reference))
+}
+"""What answers most calls, and names a reference, so that no two begin alike: the codec makes it, without the
+ways of `parse`."""
 
 Message = tuple[ControlMessage, Term]
 """A control message, and its payload where it has one (None else)."""
@@ -42,7 +47,6 @@ class Incoming:
     __slots__ = (
         "_atoms",
         "_decode",
-        "_decode_packets",
         "_has_header",
         "_limits",
         "_max_packet_bytes",
@@ -50,6 +54,7 @@ class Incoming:
         "_openings",
         "_peer",
         "fragments",
+        "read_packets",
     )
 
     def __init__(self, peer: str, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
@@ -59,9 +64,9 @@ class Incoming:
         self._openings = Openings()
         options = term_options(limits, none)
         self._decode = partial(decode_bare, **options) if options else decode_bare
-        self._max_packet_bytes = limits.max_packet_bytes(flags)
-        # Without options it is called as it is, by position: the quickest way.
-        self._decode_packets = partial(decode_packets, **options) if options else decode_packets
+        self._max_packet_bytes = most = limits.max_packet_bytes(flags)
+        known = (self._openings.by_size, most, self._atoms.known, RECORDS)
+        self.read_packets = PacketReader(*known, **options).read
         self._limits = limits
         self._now = 0.0
         self.fragments = Fragments(limits)
@@ -81,29 +86,23 @@ class Incoming:
         Returns:
             The messages, and where the packet begins that `receive` is to read, or to say what is wrong with.
         """
-        found, end = self._decode_packets(
-            data, offset, self._openings.by_size, self._max_packet_bytes, self._atoms.known
-        )
-        index = 0
-        for message, read in found:
+        found, end, raw = self.read_packets(data, offset)
+        return self.opened(data, found, end) if raw else (found, end)
+
+    def opened(self, data: bytes, found: list[Any], end: int) -> tuple[list[Message], int]:
+        """What `read` returns of packets among which there are some of which only the header was known."""
+        for index, (message, read) in enumerate(found):
             if message is None:
                 opened = self._opened(data, read)
                 if opened is None:
                     return found[:index], read[0]
                 found[index] = opened
-            index += 1  # noqa: SIM113  # `enumerate` would be one object more for each read
         return found, end
 
     def _opened(self, data: bytes, read: tuple[Any, ...]) -> Message | None:
         """The message of a packet of which only the header was known; none if something is wrong."""
-        control = read[2]
-        if len(control) == 3 and len(read) == 4:
-            op, sender, alias = control
-            if type(op) is int and op == ALIAS_SEND and type(sender) is Pid and type(alias) is Reference:
-                # What answers most calls, without the ways of `parse`.
-                return AliasSend(sender, alias), read[3]
         try:
-            message = parse(control)
+            message = parse(read[2])
             if message.owned:
                 self._check_owner(message)
         except RemoteProtocolError:

@@ -28,6 +28,9 @@ PASS_THROUGH: Final = 112
 MESSAGES: Final[dict[type, type[Any]]] = {Pid: SendSender, Reference: AliasSend, Atom: RegSend}
 """The control message with which a message goes to a process, an alias, or a registered name."""
 
+PLAIN: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
+"""Those of the form `{Op, FromPid, To}`."""
+
 
 class Outgoing:
     """Writes what we send to a connected peer, in the newest form it understands; keeps our atom cache."""

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from ._atom import Atom
 from ._backend import (
+    PacketReader,
     backend,
     decode,
     decode_bare,
-    decode_packets,
     decode_prefix,
     encode,
     encode_bare,
@@ -21,7 +21,7 @@ from ._errors import DecodeError, EncodeError, EtfError, LimitExceeded, Mismatch
 from ._frozen import FrozenList, FrozenMap
 from ._identifiers import Pid, Port, Reference
 from ._limits import Limits
-from ._terms import BitString, Export, Fun, ImproperList, LocalTerm, NativeRecord, Term
+from ._terms import BitString, Export, Fun, ImproperList, LocalTerm, NativeRecord, Term, request_tag
 
 __version__ = "0.1.0"
 
@@ -41,6 +41,7 @@ __all__ = [
     "LocalTerm",
     "MismatchError",
     "NativeRecord",
+    "PacketReader",
     "Pid",
     "Port",
     "Reference",
@@ -50,7 +51,6 @@ __all__ = [
     "charlist",
     "decode",
     "decode_bare",
-    "decode_packets",
     "decode_prefix",
     "encode",
     "encode_bare",
@@ -59,6 +59,7 @@ __all__ = [
     "encode_referring",
     "from_term",
     "from_text",
+    "request_tag",
     "to_term",
     "to_text",
 ]

@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 from . import _decoder, _encoder
 
-# Changes whenever the nine functions below, or the classes they share, change so that native code must
+# Changes whenever what is listed below, or the classes they share, change so that native code must
 # follow.
-SEAM_VERSION: Final = 5
+SEAM_VERSION: Final = 6
 
 _NATIVE: Final = "etf_codec_native"
 
@@ -56,7 +56,7 @@ encode_packet = _encode.encode_packet
 decode = _decode.decode
 decode_prefix = _decode.decode_prefix
 decode_bare = _decode.decode_bare
-decode_packets = _decode.decode_packets
+PacketReader = _decode.PacketReader
 
 
 def backend() -> Literal["python", "native"]:

@@ -1,8 +1,8 @@
 """Bytes to terms: the version byte, compression, and the options."""
 
 import zlib
-from collections.abc import Container, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
 
 from . import _tags as tags
 from ._atom import Atom
@@ -23,9 +23,9 @@ _COPY_BELOW: Final = 16 * 1024
 _HEADER_START: Final = bytes((tags.VERSION, 68))
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
-T = TypeVar("T")
 
 _NO_HEADERS: Final[Mapping[bytes, Sequence[Atom]]] = {}
+_NO_RECORDS: Final[Mapping[int, Any]] = {}
 
 
 def _as_text(data: Any) -> str:
@@ -194,79 +194,120 @@ def decode_bare(
     return read_term(view, offset, reading, atom_refs)
 
 
-def decode_packets(
-    data: bytes,
-    offset: int,
-    openings: Mapping[int, Mapping[bytes, tuple[T, Sequence[Atom]]]],
-    max_packet_bytes: int,
-    headers: Mapping[bytes, Sequence[Atom]] = _NO_HEADERS,
-    *,
-    none: Atom | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-) -> tuple[list[tuple[T | None, Any]], int]:
-    """Read packets that begin as others did before, in one call for a whole read.
+class PacketReader:
+    """Reads packets that begin as others did before, in one call for a whole read.
 
     A packet is a length of 32 bits, and an opening with a term behind it; or 131, 68, a header, a tuple and
-    maybe one more term: all terms in the form that `decode_bare` reads. It ends the run when it is not all
-    there, too long, or begins in another way, and when its terms are not to be decoded or do not end with it:
-    that packet is for the caller to read, who has the rules and the errors for it.
+    maybe one more term: all terms in the form that `decode_bare` reads.
 
     Args:
-        data: What was read.
-        offset: Where the first packet starts.
         openings: By size, then by content: what an opening stands for, and the atoms its term may refer to.
             No opening may begin another.
         max_packet_bytes: A packet that announces more ends the run.
         headers: Distribution headers without new entries, from their number of atoms on, and those atoms.
+        records: What to make of a tuple with a term behind it, by the integer that it begins with: a class,
+            which is called with the other elements if these are of exactly these types.
         none: As for `decode`.
         limits: As for `decode`.
 
-    Returns:
-        For each packet what its opening stands for, and the term; where only the header was known None, and a
-        tuple of the packet's offset, that of the end of the first term, and the terms. Then the offset of the
-        packet that ended the run.
+    All of these may change between two reads.
     """
-    found: list[tuple[T | None, Any]] = []
-    size = len(data)
-    view = memoryview(data)
-    while (start := offset + 4) <= size:
-        (length,) = u32(data, offset)
-        end = start + length
-        if end > size or length > max_packet_bytes:
-            break
-        packet: Buffer = data[start:end] if length < _COPY_BELOW else view[start:end]
-        opening: tuple[T | None, Sequence[Atom]] | None = None
-        for width, known in openings.items():
-            opening = known.get(data[start : start + width]) if width <= length else None
-            if opening is not None:
+
+    __slots__ = ("_headers", "_max_packet_bytes", "_openings", "_options", "_records")
+
+    def __init__(
+        self,
+        openings: Mapping[int, Mapping[bytes, tuple[Any, Sequence[Atom]]]],
+        max_packet_bytes: int,
+        headers: Mapping[bytes, Sequence[Atom]] = _NO_HEADERS,
+        records: Mapping[int, tuple[Callable[..., Any], tuple[type, ...]]] = _NO_RECORDS,
+        *,
+        none: Atom | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._openings = openings
+        self._max_packet_bytes = max_packet_bytes
+        self._headers = headers
+        self._records = records
+        self._options: dict[str, Any] = {"none": none, "limits": limits}
+
+    def read(self, data: bytes, offset: int) -> tuple[list[tuple[Any, Any]], int, int]:
+        """Read a run of packets.
+
+        It ends at a packet that is not all there, too long, or begins in another way, and at one whose terms
+        are not to be decoded or do not end with it: that packet is for the caller to read, who has the rules
+        and the errors for it.
+
+        Args:
+            data: What was read.
+            offset: Where the first packet starts.
+
+        Returns:
+            For each packet what its opening stands for, or what was made of its tuple, and the term; where
+            there is neither None, and a tuple of the packet's offset, that of the end of the first term, and
+            the terms. Then the offset of the packet that ended the run, and how many packets there are of the
+            latter kind.
+        """
+        found: list[tuple[Any, Any]] = []
+        raw = 0
+        size = len(data)
+        view = memoryview(data)
+        while (start := offset + 4) <= size:
+            (length,) = u32(data, offset)
+            end = start + length
+            if end > size or length > self._max_packet_bytes:
                 break
-        else:
-            width, opening = _after_header(data, start, end, headers)
-        if opening is None:
-            break
-        means, refs = opening
-        try:
-            term, read = decode_bare(packet, width, atom_refs=refs, none=none, limits=limits)
+            width, opening = self._opening(data, start, end)
+            if opening is None:
+                break
+            packet: Buffer = data[start:end] if length < _COPY_BELOW else view[start:end]
+            try:
+                contents = self._contents(packet, width, *opening, offset)
+            except DecodeError:
+                break
+            if contents is None:
+                break
+            found.append(contents)
+            raw += contents[0] is None
+            offset = end
+        return found, offset, raw
+
+    def _opening(self, data: bytes, start: int, end: int) -> tuple[int, tuple[Any, Sequence[Atom]] | None]:
+        """How many bytes of a packet are known, and what they stand for; None for a header."""
+        for width, known in self._openings.items():
+            opening = known.get(data[start : start + width]) if width <= end - start else None
+            if opening is not None:
+                return width, opening
+        return _after_header(data, start, end, self._headers)
+
+    def _contents(
+        self, packet: Buffer, width: int, means: Any, refs: Sequence[Atom], offset: int
+    ) -> tuple[Any, Any] | None:
+        """What there is to return of a packet; None if it is the caller's."""
+        term, read = decode_bare(packet, width, atom_refs=refs, **self._options)
+        if means is None:
+            if term.__class__ is not tuple:
+                return None
+            terms = [offset, offset + 4 + read, term]
+            if read < len(packet):
+                means = self._record(term)
+                term, read = decode_bare(packet, read, atom_refs=refs, **self._options)
+                terms.append(term)
             if means is None:
-                if term.__class__ is not tuple:
-                    break
-                terms = [offset, start + read, term]
-                if read < length:
-                    term, read = decode_bare(packet, read, atom_refs=refs, none=none, limits=limits)
-                    terms.append(term)
                 term = tuple(terms)
-        except DecodeError:
-            break
-        if read != length:
-            break
-        found.append((means, term))
-        offset = end
-    return found, offset
+        return (means, term) if read == len(packet) else None
+
+    def _record(self, term: tuple[Term, ...]) -> Any:
+        """What is to be made of a tuple, None if nothing."""
+        known = self._records.get(term[0]) if term and type(term[0]) is int else None
+        if known is None or tuple(map(type, term[1:])) != known[1]:
+            return None
+        return known[0](*term[1:])
 
 
 def _after_header(
     data: bytes, start: int, end: int, headers: Mapping[bytes, Sequence[Atom]]
-) -> tuple[int, tuple[None, Sequence[Atom]] | None]:
+) -> tuple[int, tuple[Any, Sequence[Atom]] | None]:
     """How many bytes of a packet its header ends after, and the atoms that it lists, if it is known."""
     number = start + len(_HEADER_START)
     if number >= end or data[start:number] != _HEADER_START:
