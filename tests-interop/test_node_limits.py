@@ -128,7 +128,7 @@ async def test_erlang_monitors_without_end(start_erl: StartErl, epmd_port: int) 
         grasp = "[monitor(process, {net_kernel, 'PY'}) || _ <- lists:seq(1, N)]".replace("PY", PY)
         await erl.eval(grasp.replace("N)", "100)"))
         assert await node.ping(ERL)
-        assert node.kernel.bonds_with(ERL) == 100
+        assert node.kernel.nodes.bonds_with(ERL) == 100
         with node.monitor_nodes() as events, anyio.fail_after(10):
             await erl.eval(grasp.replace("N)", "50)"))
             assert await anext(events) == NodeDown(ERL, "connection_closed")
@@ -136,7 +136,7 @@ async def test_erlang_monitors_without_end(start_erl: StartErl, epmd_port: int) 
         flush = "(fun F(N) -> receive {'DOWN', _, _, _, noconnection} -> F(N + 1) after 0 -> N end end)(0)"
         lost = 0
         with anyio.fail_after(10):
-            while lost + node.kernel.bonds_with(ERL) != 150:
+            while lost + node.kernel.nodes.bonds_with(ERL) != 150:
                 count = await erl.eval(flush)
                 assert isinstance(count, int)
                 lost += count

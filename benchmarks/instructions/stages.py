@@ -29,13 +29,14 @@ from paths import WARM, Server, start_counting  # noqa: E402  # after the clock
 
 CALLS: Final = 20
 MARKED: Final[dict[str, tuple[str, ...]]] = {
-    "ergo_node._transport_asyncio:ProtocolTransport": ("data_received", "flush", "_write"),
-    "erldist_proto:Connection": ("receive_messages", "send_message"),
-    "ergo_node._arrivals:Arrivals": ("deliver",),
-    "ergo_node._departures:Departures": ("transmit",),
+    "ergo_node._short_way_asyncio:ShortWay": ("data_received",),
+    "erldist_proto:Connection": ("receive_messages", "message_to_send"),
+    "ergo_node._transport_asyncio:ProtocolTransport": ("transmit",),
+    "otp_behaviors._deliveries:Deliveries": ("message_received", "alias_received"),
     "otp_behaviors._gen_server:ServerProcess": ("take", "_handle"),
-    "otp_behaviors._gen_call:Request": ("begin", "alias_message"),
-    "otp_behaviors._gen_call:Completion": ("begin_wait", "end_wait"),
+    "otp_behaviors._gen_call": ("_send_request", "reply"),
+    "otp_behaviors._gen_call:Request": ("alias_message",),
+    "otp_behaviors._waiter_asyncio:FutureWaiter": ("wait",),
 }
 """The insides of the packages, by their names: what is there today."""
 

@@ -225,7 +225,7 @@ async def test_links_and_monitors_without_end(
 
         modest = b.spawn(grasp, 20)
         with anyio.fail_after(10), a.monitor_nodes() as events:
-            while a.kernel.bonds_with(b.name) < 20:  # noqa: ASYNC110  # a count has no event
+            while a.kernel.nodes.bonds_with(b.name) < 20:  # noqa: ASYNC110  # a count has no event
                 await anyio.sleep(0.01)
             assert a.nodes() == [b.name]
             b.spawn(grasp, 30)
@@ -233,7 +233,7 @@ async def test_links_and_monitors_without_end(
                 if isinstance(event, NodeDown):
                     break
         assert "b@127.0.0.1 has more than 20 links and monitors with our processes" in caplog.text
-        assert a.kernel.bonds_with(b.name) == 0
+        assert a.kernel.nodes.bonds_with(b.name) == 0
         with anyio.fail_after(10):
             while len(downs) < 30:  # noqa: ASYNC110  # nor has a list
                 await anyio.sleep(0.01)

@@ -171,7 +171,7 @@ def test_the_end_of_a_callee_ends_the_calls_to_it(callers: Callers, again: bool)
 def test_a_lost_connection_ends_the_calls_over_it(callers: Callers) -> None:
     caller = callers.start()
     callers.call(caller)
-    callers.kernel.node_down("b@host", "it is gone")
+    callers.kernel.nodes.down("b@host", "it is gone")
     callers.kernel.run()
     assert [type(each) for each in callers.results] == [NoConnection]
     assert "it is gone" in str(callers.results[0])

@@ -406,7 +406,7 @@ def test_a_remote_callee_ends_during_the_call(kernel: Kernel, spawn: Spawn) -> N
 
 def test_the_connection_is_lost_during_the_call(kernel: Kernel, spawn: Spawn) -> None:
     results, _, _ = calling(kernel, spawn)
-    kernel.node_down("b@host")
+    kernel.nodes.down("b@host")
     kernel.run()
     assert [type(error) for error in results] == [NoConnection]
     assert not kernel.aliases

@@ -274,8 +274,8 @@ def test_a_lost_node_breaks_active_links_once(kernel: Kernel, trapper: Pid, seen
     for other in [*others, elsewhere]:
         link(kernel, trapper, other)
     unlink(kernel, trapper, others[1])
-    kernel.node_down("b@host")
-    kernel.node_down("b@host")
+    kernel.nodes.down("b@host")
+    kernel.nodes.down("b@host")
     kernel.run()
     assert seen == [Exit(others[0], NOCONNECTION), Exit(others[2], NOCONNECTION)]
     assert list(kernel.table.by_pid[trapper].links or ()) == [elsewhere]
@@ -290,7 +290,7 @@ def test_a_lost_node_ends_who_does_not_trap(kernel: Kernel, trapper: Pid, spawn:
         link(kernel, pid, pids[0])
     link(kernel, trapper, pids[2])
     kernel.outgoing()
-    kernel.node_down("b@host")
+    kernel.nodes.down("b@host")
     kernel.run()
     assert seen == [Exit(pids[2], NOCONNECTION)]
     assert list(kernel.table.by_pid) == [trapper]

@@ -157,7 +157,7 @@ def test_ours_watches_theirs(play: Play, kernel: Kernel, to: Any, who: Any) -> N
         assert kernel.outgoing() == [MonitorSignal(self.pid, to, ref)]
         kernel.deliver(DownSignal(to, self.pid, ref, BOOM))
         kernel.deliver(DownSignal(to, self.pid, ref, BOOM))
-        kernel.node_down("b@host")
+        kernel.nodes.down("b@host")
         assert await self.receive() == Down(ref, who, BOOM)
         with pytest.raises(TimeoutError):
             await self.receive(timeout=1.0)
@@ -220,12 +220,12 @@ def test_their_reference_stands_for_one_monitor(kernel: Kernel, spawn: Spawn) ->
     first, second = spawn(wait), spawn(wait)
     for pid in (first, second, second):
         kernel.deliver(MonitorSignal(REMOTE, pid, THEIR_REF))
-    assert (kernel.monitors.count("b@host"), kernel.bonds_with("b@host")) == (1, 1)
+    assert (kernel.monitors.count("b@host"), kernel.nodes.bonds_with("b@host")) == (1, 1)
     kernel.send_exit(REMOTE, first, KILL)
     assert kernel.outgoing() == []
     kernel.send_exit(REMOTE, second, KILL)
     assert kernel.outgoing() == [DownSignal(second, REMOTE, THEIR_REF, KILLED)]
-    assert kernel.bonds_with("b@host") == 0
+    assert kernel.nodes.bonds_with("b@host") == 0
 
 
 def test_a_lost_node_fires_each_monitor_once(play: Play, kernel: Kernel) -> None:
@@ -234,8 +234,8 @@ def test_a_lost_node_fires_each_monitor_once(play: Play, kernel: Kernel) -> None
         elsewhere = self.monitor(Pid("c@host", 1, 0, 1))
         kernel.deliver(MonitorSignal(REMOTE, self.pid, THEIR_REF))
         kernel.outgoing()
-        kernel.node_down("b@host")
-        kernel.node_down("b@host")
+        kernel.nodes.down("b@host")
+        kernel.nodes.down("b@host")
         assert {(await self.receive())[1:5:3] for _ in refs} == {(ref, NOCONNECTION) for ref in refs}
         with pytest.raises(TimeoutError):
             await self.receive(timeout=1.0)

@@ -303,7 +303,7 @@ def delivering_late(patch: Patch) -> None:
 
 def swallowing_nodedown(patch: Patch) -> None:
     """Processes are not told of a nodedown."""
-    patch.setattr(SimulatedNode, "connection_lost", lambda self, node, was_up: self.kernel.node_down(node))
+    patch.setattr(SimulatedNode, "connection_lost", lambda self, node, was_up: self.kernel.nodes.down(node))
 
 
 def crashing(patch: Patch) -> None:

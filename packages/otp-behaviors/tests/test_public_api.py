@@ -20,6 +20,7 @@ PUBLIC = [
     "CallTimeout",
     "Caller",
     "Cancel",
+    "Channel",
     "Child",
     "ChildStarted",
     "CrashReport",

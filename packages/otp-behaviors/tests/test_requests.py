@@ -184,7 +184,7 @@ def test_a_request_to_another_node_is_otps(kernel: Kernel, play: Play) -> None:
         assert await self.receive_response(request, 0) == "reply"
         kernel.outgoing()
         lost = self.send_request(far, "hello")
-        kernel.node_down("b@host")
+        kernel.nodes.down("b@host")
         with pytest.raises(NoConnection) as caught:
             await self.receive_response(lost, 0)
         assert caught.value.reason == (Atom("noconnection"), far)

@@ -45,7 +45,7 @@ def test_refusals(kernel: Kernel, play: Play, result: Atom | None, error: type[E
     async def answer(self: Process, parent: Pid) -> None:
         signal = request(kernel)
         if result is None:
-            kernel.node_down(THERE)
+            kernel.nodes.down(THERE)
         else:
             kernel.deliver(SpawnReplySignal(parent, signal.ref, False, False, result))
 

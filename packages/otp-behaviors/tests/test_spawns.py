@@ -166,9 +166,9 @@ def test_a_refusal(kernel: Kernel, asker: Asker) -> None:
 
 def test_a_lost_node(kernel: Kernel, asker: Asker) -> None:
     asker.ask(MONITOR)
-    kernel.node_down("c@host")
+    kernel.nodes.down("c@host")
     assert asker.told == []
-    kernel.node_down(THERE)
+    kernel.nodes.down(THERE)
     assert asker.told == [NOCONNECTION]
 
 

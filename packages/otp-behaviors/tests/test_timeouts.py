@@ -1,5 +1,6 @@
 """Calls that wait with a timeout: each expires when it is due, in order, unless it ends before."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from otp_behaviors._timeouts import Timeouts
@@ -26,10 +27,10 @@ def test_calls_expire_when_they_are_due(steps: list[tuple[float, bool, float]]) 
     now = 0.0
     for number, (seconds, ends, passes) in enumerate(steps):
         call = Call(number, expired)
-        assert timeouts.begin(call, seconds, now) == now + seconds
+        waiting = timeouts.of(seconds)
+        waiting[call] = now + seconds
         if ends:
-            timeouts.end(call, seconds)
-            timeouts.end(call, seconds)
+            del waiting[call]
         else:
             due[number] = now + seconds
         assert timeouts.deadline() == min(due.values(), default=None)
@@ -51,11 +52,17 @@ def test_a_call_that_ends_another_as_it_expires() -> None:
     class First(Call):
         def expire(self) -> None:
             super().expire()
-            timeouts.end(other, 1.0)
-            timeouts.begin(self, 1.0, 1.0)
+            waiting.pop(other, None)
+            timeouts.of(1.0)[self] = 2.0
 
-    timeouts.begin(First(1, expired), 1.0, 0.0)
-    timeouts.begin(other, 1.0, 0.5)
+    waiting = timeouts.of(1.0)
+    waiting.update({First(1, expired): 1.0, other: 1.5})
     timeouts.handle_time(1.0)
     assert expired == [1]
     assert timeouts.deadline() == 2.0
+
+
+@pytest.mark.parametrize("seconds", [-0.1, float("inf"), float("nan")])
+def test_no_call_can_wait_for_what_is_no_time(seconds: float) -> None:
+    with pytest.raises(ValueError, match="a timeout is a number of seconds"):
+        Timeouts().of(seconds)

@@ -34,7 +34,7 @@ class BusyWait:
         ValueError: the time is none.
     """
 
-    __slots__ = ("_begin", "_came", "_leave_out", "_left_out", "_seconds", "_turns", "_until", "waiting")
+    __slots__ = ("_begin", "_leave_out", "_seconds", "_turns", "_until", "came", "left_out", "waiting")
 
     def __init__(self, seconds: float, begin: Callable[[Callable[[float], bool]], None]) -> None:
         if not 0 <= seconds < inf:
@@ -43,18 +43,18 @@ class BusyWait:
         self._begin = begin
         self.waiting = False
         # Whether a message has come since the last turn.
-        self._came = False
+        self.came = False
         self._turns = 0
         self._until = 0.0
         self._leave_out = 0
-        self._left_out = 0
+        self.left_out = 0
 
     def message(self) -> None:
         """A message has come, so another one may follow."""
         if self.waiting:
-            self._came = True
-        elif self._left_out:
-            self._left_out -= 1
+            self.came = True
+        elif self.left_out:
+            self.left_out -= 1
         else:
             self.waiting = True
             self._turns = -1
@@ -63,8 +63,8 @@ class BusyWait:
     def turn(self, now: float) -> bool:
         """The event loop has turned; returns whether it is to stay awake."""
         self._turns += 1
-        if self._came:
-            self._came = False
+        if self.came:
+            self.came = False
             if self._turns <= NEEDLESS:
                 return self._given_up()
             self._leave_out = self._turns = 0
@@ -74,6 +74,6 @@ class BusyWait:
         return True
 
     def _given_up(self) -> bool:
-        self.waiting = self._came = False
-        self._left_out = self._leave_out = min(2 * self._leave_out + 1, LEFT_OUT)
+        self.waiting = self.came = False
+        self.left_out = self._leave_out = min(2 * self._leave_out + 1, LEFT_OUT)
         return False

@@ -34,6 +34,7 @@ from erldist_proto import (
 )
 from etf_codec import Atom, Term
 from otp_behaviors import (
+    Channel,
     DemonitorSignal,
     DownSignal,
     ExitSignal,
@@ -83,6 +84,7 @@ class Connections:
         names: finds other nodes.
         network: opens sockets.
         owner: gets what arrives.
+        channels: those of the kernel.
         tasks: where connections run.
         tls: encrypts connections, if it is not None.
         policy: whom to connect with.
@@ -97,6 +99,7 @@ class Connections:
         names: Names,
         network: Network,
         owner: Owner,
+        channels: dict[str, Channel],
         tasks: TaskGroup,
         *,
         tls: TlsContexts | None = None,
@@ -123,7 +126,7 @@ class Connections:
             "none": none,
             "limits": limits,
         }
-        self.departures = Departures(own_name, owner, self._send_later)
+        self.departures = Departures(own_name, owner, self._send_later, channels)
         self._up = self.departures.up
         self.busy = self.departures.busy
         self._attempts: dict[str, Attempt] = {}
@@ -400,7 +403,7 @@ class Connections:
     def _connected(self, transport: Transport, event: Connected) -> None:
         self._shaken(transport)
         self._once.add(event.name)
-        old = self._up.pop(event.name, None)
+        old = self.departures.disconnected(event.name)
         if old is not None:
             # The peer has lost the old connection and means this one: nodedown comes before nodeup.
             old.transport.from_wire = None
@@ -409,11 +412,14 @@ class Connections:
         self._own_name.connected(event)
         identifiers = self._own_name.identifiers
         transport.from_wire = FromWire(self._own_name.inside, event.name, identifiers)
-        self._up[event.name] = Up(transport, event.name, event.hidden, identifiers)
-        self._owner.node_up(event.name, event.hidden)
+        self.departures.connected(Up(transport, event.name, event.hidden, identifiers))
+        self._owner.connected(transport)
         attempt = self._attempts.pop(event.name, None)
         if attempt is not None:
+            # Before anybody hears of the connection, and sends more.
             self.departures.route(attempt.signals)
+        self._owner.node_up(event.name, event.hidden)
+        if attempt is not None:
             attempt.done.set()
 
     def _closed(self, transport: Transport, event: Closed) -> None:
@@ -421,7 +427,7 @@ class Connections:
         self._owner.closed(transport)
         up = self._up.get(name)
         if up is not None and up.transport is transport:
-            del self._up[name]
+            self.departures.disconnected(name)
             transport.from_wire = None
             self.busy.discard(name)
             logger.info("connection to %s lost: %s", name, event.text)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from erldist_proto import LocalProtocolError, State
-from etf_codec import Atom, EtfError, Pid, Reference, Term
-from otp_behaviors import DESTINATIONS, DemonitorSignal, DownSignal, ExitSignal, RemoteName, Signal
+from etf_codec import Atom, EtfError
+from otp_behaviors import DESTINATIONS, Channel, DemonitorSignal, DownSignal, ExitSignal, RemoteName, Signal
 
 from ergo_node._own_name import OwnName
 from ergo_node._peers import Owner, Up
@@ -27,18 +27,37 @@ class Departures:
         own_name: who we are.
         owner: the node.
         send_later: keeps a signal for a node without a connection.
+        channels: those of the kernel.
 
     Attributes:
         up: the connections that are up, by the names of their nodes.
         busy: the nodes that those who send to them should wait for.
     """
 
-    def __init__(self, own_name: OwnName, owner: Owner, send_later: Callable[[str, Signal], None]) -> None:
+    def __init__(
+        self,
+        own_name: OwnName,
+        owner: Owner,
+        send_later: Callable[[str, Signal], None],
+        channels: dict[str, Channel],
+    ) -> None:
         self._own_name = own_name
         self._owner = owner
         self._send_later = send_later
+        self._channels = channels
         self.up: dict[str, Up] = {}
         self.busy: set[str] = set()
+
+    def connected(self, up: Up) -> None:
+        """There is a connection to a node."""
+        self.up[up.node] = up
+        if up.as_it_is:
+            self._channels[up.node] = up.transport.transmit
+
+    def disconnected(self, node: str) -> Up | None:
+        """There is no connection to a node any more; returns the one there was."""
+        self._channels.pop(node, None)
+        return self.up.pop(node, None)
 
     def route(self, signals: list[Signal]) -> None:
         """Send signals to their nodes, connecting to them if need be."""
@@ -76,18 +95,6 @@ class Departures:
                 self._is_busy(up)
         if self.busy:
             self._owner.hold_up(signals)
-
-    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
-        """Send a message at once, if its connection takes it as it is; false is for `route` to see to."""
-        up = self.up.get(to.node)
-        if up is None or not up.as_it_is or up.transport.blocked:
-            return False
-        try:
-            up.send_message(sender, Atom(to.name) if isinstance(to, RemoteName) else to, message)
-        except (EtfError, LocalProtocolError):
-            return False
-        up.transport.flush()
-        return True
 
     def _is_busy(self, up: Up) -> None:
         waiting = up.transport.bytes_waiting

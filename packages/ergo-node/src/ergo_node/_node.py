@@ -153,6 +153,7 @@ class Node(RpcRuntime):
         awake = BusyWait(busy_wait, self._keep_awake) if busy_wait else None
         self._arrivals = Arrivals(self, self._spare_bonds, awake)
         self.deliver = self._arrivals.deliver
+        self.connected = self._arrivals.connected
         self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
         self._lag = LoopLag(name, tick_time)
@@ -188,6 +189,7 @@ class Node(RpcRuntime):
             self._names,
             self._network,
             self,
+            self.kernel.channels,
             tasks,
             tls=self._tls,
             policy=self._policy,
@@ -196,7 +198,6 @@ class Node(RpcRuntime):
             limits=self._limits,
         )
         self.route = self._connections.departures.route
-        self.transmit = self._connections.departures.transmit
 
     async def _local_node(self, tasks: TaskGroup) -> LocalNode:
         warn = self._tls is None and not self._policy.allow_plain
@@ -456,7 +457,7 @@ class Node(RpcRuntime):
 
     def bonds_with(self, node: str) -> int:
         """Return how many links and monitors a node has with our processes."""
-        return self.kernel.bonds_with(node)
+        return self.kernel.nodes.bonds_with(node)
 
     def closed(self, transport: Transport) -> None:
         """A transport is over."""
@@ -471,12 +472,12 @@ class Node(RpcRuntime):
 
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""
-        self.kernel.node_up(name)
+        self.kernel.nodes.up(name)
         self._audience.tell(NodeUp(name, hidden), self._client.pid)
 
     def node_down(self, name: str, reason: str, was_up: bool, hidden: bool = False) -> None:
         """A connection is lost, or could not be made: links and monitors over it fire."""
-        self.kernel.node_down(name, reason)
+        self.kernel.nodes.down(name, reason)
         if was_up:
             self._audience.tell(NodeDown(name, reason, hidden), self._client.pid)
         self.pump()

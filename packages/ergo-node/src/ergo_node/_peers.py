@@ -70,6 +70,9 @@ class Owner(Protocol):
     def deliver_own(self, signal: Signal) -> None:
         """Take a signal that names this node by the name other nodes know it by."""
 
+    def connected(self, transport: Transport) -> None:
+        """A transport has become the connection to its node."""
+
     def node_up(self, name: str, hidden: bool) -> None:
         """A connection is up."""
 

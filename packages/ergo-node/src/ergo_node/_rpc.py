@@ -291,7 +291,7 @@ class RpcRuntime(Runtime):
         return self._client.group_leader or self._client.pid
 
     def _unreachable(self, error: NoConnection, node: str) -> NoConnection:
-        return NoConnection(error.reason, self.kernel.no_connection(node))
+        return NoConnection(error.reason, self.kernel.nodes.no_connection(node))
 
     def _sent(self) -> None:
         """For subclasses: raise what became of a signal without an answer."""

@@ -16,7 +16,7 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from erldist_proto import Closed, Connected, Connection, ControlMessage, Event
-from etf_codec import Term
+from etf_codec import Atom, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._errors import TLS_FAILED, TlsError
@@ -75,8 +75,8 @@ class Transport(ABC):
         self.messages_read = 0
         # How many there will be when the mailboxes they go to are looked at again.
         self.look_at = 0
-        # Whether what is sent waits until the whole read has been handled.
-        self._together = False
+        # Whether what is sent next is written at once, or with what follows.
+        self.may_write = True
 
     @abstractmethod
     async def run(self) -> None:
@@ -85,6 +85,14 @@ class Transport(ABC):
     @abstractmethod
     def flush(self, *, hurried: bool = True) -> None:
         """Something was sent: have it written; if nobody waits for it, together with what follows."""
+
+    def transmit(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> bool:
+        """Send a message, as `Connection.send_message`, and have it written.
+
+        Returns:
+            False if that cannot be now, or never: nothing was sent.
+        """
+        return False
 
     @abstractmethod
     def _timed(self) -> None:
@@ -145,14 +153,17 @@ class Transport(ABC):
                 return
         if data:
             self.bytes_read += len(data)
-            connection = self.connection
-            messages, more = connection.receive_messages(data)
-            if messages:
-                # What answers a single message need not wait for what answers others.
-                self._together = len(messages) > 1
-                self._deliver(self, messages)
-            if more:
-                self._report()
+            self._take(*self.connection.receive_messages(data))
+
+    def _take(self, messages: list[tuple[ControlMessage, Term]], more: bool) -> None:
+        """Messages came, and maybe events."""
+        if messages:
+            # What answers a single message need not wait for what answers others.
+            if len(messages) > 1:
+                self.may_write = False
+            self._deliver(self, messages)
+        if more:
+            self._report()
 
     def _ended(self) -> None:
         """The socket has ended, or broke."""
@@ -231,8 +242,8 @@ class StreamTransport(Transport):
         # asyncio has a wrapper in its place, which does not send.
         self._socket = raw if isinstance(raw, socket) else None
         self._gone = False
-        # Once for each read, and each turn of the task: what follows is written together.
-        self._may_write = True
+        # While a read is being handled: what waits then is written after it.
+        self._handling = False
         self._reading = anyio.Event()
         self._reading.set()
 
@@ -254,12 +265,11 @@ class StreamTransport(Transport):
 
     def flush(self, *, hurried: bool = True) -> None:
         """Something was sent: write it if the socket takes it at once, or have it written."""
-        if self._together:
-            return
-        if self._socket is None or not self._may_write or self._in_flight or self.closed is not None:
-            self._written.set()
+        if self._socket is None or not self.may_write or self._in_flight or self.closed is not None:
+            if not self._handling:
+                self._written.set()
         else:
-            self._may_write = False
+            self.may_write = False
             self._send_now(self._socket)
 
     def _send_now(self, sock: socket) -> None:
@@ -310,11 +320,9 @@ class StreamTransport(Transport):
             else:
                 if not self._reading.is_set():
                     await self._reading.wait()
-                self._may_write = True
-                try:
-                    self._received(data)
-                finally:
-                    self._together = False
+                self.may_write = self._handling = True
+                self._received(data)
+                self.may_write, self._handling = True, False
             if self.connection.bytes_pending or self.tls is not None or self.closed is not None:
                 self.flush()
 
@@ -326,7 +334,7 @@ class StreamTransport(Transport):
                     break
                 await self._written.wait()
                 self._written = anyio.Event()
-                self._may_write = True
+                self.may_write = True
         # The reader waits for a peer that may never say anything again: end its wait.
         await self._stream.aclose()
 

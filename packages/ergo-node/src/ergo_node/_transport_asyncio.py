@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
+from erldist_proto import ControlMessage, LocalProtocolError
+from etf_codec import Atom, EtfError, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._network import Listener, Network, Reception, accepted, take_all
@@ -48,7 +50,6 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._io: Any = None
         self._reading = False
         self.blocked = False
-        self._may_write = True
         self._written = False
         # Of what was sent in this read: whether somebody waits for it, and whether nobody does.
         self._hurried = self._unhurried = False
@@ -65,20 +66,35 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
-        self._reading = self._may_write = True
+        self._handle_read(partial(self._received, data))
+
+    def received(self, messages: list[tuple[ControlMessage, Term]], more: bool) -> None:
+        """The same for what `Connection.receive_messages` returned of a read."""
+        self._handle_read(partial(self._take, messages, more))
+
+    def _handle_read(self, take: Callable[[], None]) -> None:
+        self._reading = self.may_write = True
         try:
-            self._received(data)
+            take()
         except Exception as error:
-            self._error = error
-            self._woken.set()
+            self.fail(error)
         finally:
-            self._reading = self._together = False
-            self._may_write = True  # once more, for who waited for this
+            self._reading = False
+            self.may_write = True  # once more, for who waited for this
         if self.connection.bytes_pending or self.tls is not None:
-            if self._hurried or not self._unhurried:
-                self._write()
-            else:
-                self._write_soon()
+            self.write_rest()
+
+    def fail(self, error: Exception) -> None:
+        """End `run` with an error."""
+        self._error = error
+        self._woken.set()
+
+    def write_rest(self) -> None:
+        """Write what is left after a read; if nobody waits for it, in the next iteration of the loop."""
+        if self._hurried or not self._unhurried:
+            self._write()
+        else:
+            self._write_soon()
         self._hurried = self._unhurried = False
 
     def eof_received(self) -> bool:
@@ -139,9 +155,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         But no more together than makes senders wait: only what is written shows what the peer takes. What
         nobody waits for is written in the next iteration, or with what is sent until then.
         """
-        may_write = self._may_write and hurried and not self._together
-        if may_write or self.connection.bytes_pending > BUSY_BYTES:
-            self._may_write = False
+        if (self.may_write and hurried) or self.connection.bytes_pending > BUSY_BYTES:
+            self.may_write = False
             self._write()
         elif not self._reading:
             self._write_soon()
@@ -149,6 +164,25 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self._hurried = True
         else:
             self._unhurried = True
+
+    def transmit(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> bool:
+        """Send a message, and have it written as `flush` does; false also while the peer does not read."""
+        if self.blocked:
+            return False
+        try:
+            if not self.may_write or self.tls is not None:
+                self.connection.send_message(sender, to, message)
+                self.flush()
+                return True
+            packet = self.connection.message_to_send(sender, to, message)
+        except (EtfError, LocalProtocolError):
+            return False
+        self.may_write = False
+        if not packet:
+            self._write()
+        elif not self._io.is_closing():
+            self._io.write(packet)
+        return True
 
     @property
     def busy(self) -> bool:
@@ -174,6 +208,10 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self.connection.resume_reading()
             if not self._io.is_closing():
                 self._io.resume_reading()
+
+    def shorten(self, way: asyncio.Protocol) -> None:
+        """Have the event loop call another protocol from now on, which hands on what it does not handle."""
+        self._io.set_protocol(way)
 
     def _timed(self) -> None:
         self._woken.set()

@@ -46,6 +46,7 @@ from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel
+from otp_behaviors._nodes import Channel
 from otp_behaviors._process import LocalProcess, Process, Startable
 from otp_behaviors._process_info import process_info
 from otp_behaviors._reasons import (
@@ -108,6 +109,7 @@ __all__ = [
     "CallTimeout",
     "Caller",
     "Cancel",
+    "Channel",
     "Child",
     "ChildStarted",
     "CrashReport",

@@ -12,11 +12,9 @@ from typing import Final
 
 from etf_codec import ImproperList, Pid, Reference, Term
 
-from otp_behaviors._aliases import ALIASED
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._monitors import Monitors
 from otp_behaviors._process_table import Awaiting, OpenRequest
-from otp_behaviors._references import REQUEST
 
 KEEP: Final = 1.0
 """Seconds without a call after which a callee is watched no longer, or up to twice as many."""
@@ -54,23 +52,23 @@ class Callees:
 
     Args:
         monitors: those of the kernel.
-        make_ref: makes references, given whether of a request.
+        make_ref: makes references.
         now: returns the present.
     """
 
     __slots__ = (
-        "_last",
         "_make_ref",
         "_monitors",
-        "_next_tag",
         "_now",
         "_of_sender",
         "_sweep_at",
+        "ahead",
         "answered",
+        "last",
     )
 
     def __init__(
-        self, monitors: Monitors, make_ref: Callable[[int], Reference], now: Callable[[], float]
+        self, monitors: Monitors, make_ref: Callable[[], Reference], now: Callable[[], float]
     ) -> None:
         self._monitors = monitors
         self._make_ref = make_ref
@@ -78,11 +76,11 @@ class Callees:
         self._of_sender: dict[Pid, dict[Pid, Callee]] = {}
         self._sweep_at: float | None = None
         # The one that was called last, which is likely to be called again.
-        self._last: Callee | None = None
+        self.last: Callee | None = None
         # A call that was answered, whose object can be another one.
         self.answered: OpenRequest | None = None
-        # The tag that the next call is to have.
-        self._next_tag: ImproperList | None = None
+        # The tag that the next call is to have, made while the callee of the last one was at work.
+        self.ahead: ImproperList | None = None
 
     def __len__(self) -> int:
         """How many callees are watched."""
@@ -93,22 +91,16 @@ class Callees:
 
     def enlist(self, caller: Awaiting, sender: Pid, pid: Pid) -> Callee:
         """Note a call that a process makes, and watch the callee if that is not done yet."""
-        callee = self._last
-        if callee is None or callee.pid is not pid or callee.sender is not sender:
-            callee = self._last = self._found(sender, pid)
+        callee = self.find(sender, pid)
         callee.callers[caller] = None
         callee.used = True
         return callee
 
-    def look_ahead(self) -> None:
-        """Make the tag of the next call while the callee of this one is at work."""
-        if self._next_tag is None:
-            self._next_tag = ImproperList(ALIASED, self._make_ref(REQUEST))
-
-    def next_tag(self) -> ImproperList:
-        """Return a tag, `[alias|Ref]`, that no other call has."""
-        tag, self._next_tag = self._next_tag, None
-        return ImproperList(ALIASED, self._make_ref(REQUEST)) if tag is None else tag
+    def find(self, sender: Pid, pid: Pid) -> Callee:
+        """Return the callee, which is watched from now on if it was not yet."""
+        callee = self._of_sender.get(sender, {}).get(pid) or self._watch(sender, pid)
+        self.last = callee
+        return callee
 
     def sender_exited(self, sender: Pid) -> None:
         """A process that made calls has ended: its monitors go with it."""
@@ -117,7 +109,7 @@ class Callees:
 
     def forget(self, callee: Callee) -> None:
         """The watch of a callee is over."""
-        self._last = None
+        self.last = None
         callees = self._of_sender[callee.sender]
         del callees[callee.pid]
         if not callees:
@@ -139,12 +131,8 @@ class Callees:
                 callee.used = bool(callee.callers)
         self._sweep_at = now + KEEP if self._of_sender else None
 
-    def _found(self, sender: Pid, pid: Pid) -> Callee:
-        callee = self._of_sender.get(sender, {}).get(pid)
-        return self._watch(sender, pid) if callee is None else callee
-
     def _watch(self, sender: Pid, pid: Pid) -> Callee:
-        ref = self._make_ref(0)
+        ref = self._make_ref()
         callee = self._of_sender.setdefault(sender, {})[pid] = Callee(self, sender, pid, ref)
         self._monitors.add(callee, sender, pid, ref)
         if self._sweep_at is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from etf_codec import ImproperList, Pid, Reference, Term
@@ -10,7 +10,7 @@ from etf_codec import ImproperList, Pid, Reference, Term
 from otp_behaviors._aliases import alias_of
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import Monitors
-from otp_behaviors._process_table import IDLE, ProcessRecord, ProcessTable
+from otp_behaviors._process_table import ProcessRecord, ProcessTable
 from otp_behaviors._references import References
 from otp_behaviors._signals import (
     AliasSignal,
@@ -40,7 +40,6 @@ class Deliveries:
         table, references, links, monitors, spawns: those of the kernel.
         put: puts a message into a mailbox.
         exit_signal: has a process receive an exit signal: record, sender, reason, whether by a link.
-        run_queue: the processes that have something to do.
 
     Attributes:
         prompt: whether a process that is idle handles a message at once, if no other one has anything to do.
@@ -55,7 +54,6 @@ class Deliveries:
         spawns: Spawns,
         put: Callable[[ProcessRecord, Term], None],
         exit_signal: Callable[[ProcessRecord, Pid, Term, bool], None],
-        run_queue: Sequence[ProcessRecord],
     ) -> None:
         self._table = table
         self._references = references
@@ -63,7 +61,6 @@ class Deliveries:
         self._monitors = monitors
         self._put = put
         self._exit_signal = exit_signal
-        self._run_queue = run_queue
         self.prompt = False
         self.receivers: dict[type, Callable[[Any], None]] = {
             MessageSignal: lambda signal: self.message_received(signal.to, signal.message),
@@ -96,19 +93,22 @@ class Deliveries:
                 return
             if alias is not None and self._references.is_request(alias):
                 return
-        record = self._table.find(to) if type(to) is Pid else self._monitors.local(to)
-        if record is not None:
-            self._give(record, message)
+        table = self._table
+        if to is table.sought:
+            record = table.found
+        else:
+            record = table.find(to) if type(to) is Pid else self._monitors.local(to)
+        if record is None:
+            return
+        if not (self.prompt and record.take(message)):
+            self._put(record, message)
 
     def name_received(self, name: str, message: Term) -> None:
         """Take a message that arrived from another node for a registered name."""
         record = self._table.by_name.get(name)
-        if record is not None:
-            self._give(record, message)
-
-    def _give(self, record: ProcessRecord, message: Term) -> None:
-        idle = self.prompt and record.status is IDLE and not self._run_queue
-        if not (idle and record.take(message)):
+        if record is None:
+            return
+        if not (self.prompt and record.take(message)):
             self._put(record, message)
 
     def alias_received(self, alias: Reference, message: Term) -> None:

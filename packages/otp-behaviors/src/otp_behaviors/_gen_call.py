@@ -7,7 +7,6 @@ Calls to a process of another node share a monitor, see `_callees`.
 
 from __future__ import annotations
 
-from math import inf
 from sys import getrefcount
 from typing import Final, TypeAlias
 
@@ -90,10 +89,8 @@ class Completion:
             ValueError: the timeout is negative, or no number.
         """
         if timeout is not None:
-            if not 0 <= timeout < inf:
-                raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {timeout!r}")
             kernel = self._kernel
-            deadline = kernel.timeouts.begin(self, timeout, kernel.now())
+            kernel.timeouts.of(timeout)[self] = deadline = kernel.now() + timeout
             if deadline < kernel.alarm and kernel.shell is not None:
                 kernel.shell.ready()
         self._waiter = waiter
@@ -103,7 +100,7 @@ class Completion:
         """Whoever waited goes on; returns whether this is done."""
         self._waiter = None
         if timeout is not None:
-            self._kernel.timeouts.end(self, timeout)
+            self._kernel.timeouts.of(timeout).pop(self, None)
         return self.done
 
     def expire(self) -> None:
@@ -154,9 +151,10 @@ class Request(Completion):
             kernel.monitors.add(self, sender, target, ref)
             if self.done:
                 return  # Nobody is there.
-        message = (GEN_CALL, (sender, self.tag or ImproperList(ALIASED, ref)), request)
-        shell = kernel.shell
-        if kernel.outbox or shell is None or not shell.transmit(sender, target, message):
+        message = (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)
+        send = kernel.channels.get(target.node)
+        receiver = target if type(target) is Pid else Atom(target.name)
+        if send is None or kernel.outbox or not send(sender, receiver, message):
             kernel.emit(MessageSignal(sender, target, message))
 
     def post(self, callee: ProcessRecord, request: Term) -> None:
@@ -203,9 +201,15 @@ class Request(Completion):
     def alias_message(self, alias: Reference, message: Term) -> None:
         """A message came to the alias: `{Tag, Reply}`."""
         if type(message) is tuple and len(message) == 2 and not self.done:
-            self.abandon()
+            if self._watched is None:
+                self.abandon()
+            else:
+                del self._kernel.aliases[alias.ids]
+                self._watched.callers.pop(self, None)
             self._value = message[1]
-            self._complete()
+            self.done, self.waiting = True, False
+            if self._waiter is not None:
+                self._waiter.wake()
 
     def monitoring(self, ref: Reference, monitor: Monitor) -> None:
         """The watch of the callee has begun."""
@@ -241,50 +245,38 @@ async def call(
         NoConnection: the callee's node is unreachable, or was lost meanwhile.
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
-    if type(to) is Pid:
-        record = kernel.table.by_pid.get(to) if to.node == kernel.node else None
-    else:
-        target = kernel.resolve(to)
-        # What a handle means may change meanwhile, as a global name does: one call is for one process.
-        to = target if type(target) is Pid else to
-        record = kernel.find(target)
     shell = kernel.shell
-    pending = kernel.spare_request
-    if type(pending) is Request:
-        kernel.spare_request = None
-        pending.sender = sender
-    elif record is None and type(pending := kernel.callees.answered) is Request:
-        kernel.callees.answered = None
-        pending.sender, pending.done = sender, False
-        pending.tag = tag = kernel.callees.next_tag()
-        pending.ref = tag.tail
+    if type(to) is Pid and to.node != kernel.node:
+        pending = _send_request(kernel, sender, to, request)
     else:
-        pending = Request(kernel, sender, kernel.make_ref(REQUEST))
-    if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
-        if record is None and shell is not None and not (kernel.held or kernel.run_queue or kernel.effects):
-            # A request for another node, most likely, and nobody here has anything to do.
-            kernel.held = True
-            try:
-                pending.begin(to, None, request)
-            finally:
-                kernel.held = False
-            if kernel.outbox:
-                signals, kernel.outbox = kernel.outbox, []
-                shell.route(signals)
-        elif record is not None and record.pid is sender:
-            text = "a process cannot call itself, since it could not answer: call the method instead"
-            raise ExitError(_reason(kernel, CALLING_SELF, to, request, timeout), text)
+        if type(to) is Pid:
+            record = kernel.table.by_pid.get(to)
         else:
+            target = kernel.resolve(to)
+            # What a handle means may change meanwhile, as a global name does: one call is for one process.
+            to = target if type(target) is Pid else to
+            record = kernel.find(target)
+        spare = kernel.spare_request
+        if type(spare) is Request:
+            kernel.spare_request = None
+            pending = spare
+            pending.sender = sender
+        else:
+            pending = Request(kernel, sender, kernel.make_ref(REQUEST))
+        if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
+            if record is not None and record.pid is sender:
+                text = "a process cannot call itself, since it could not answer: call the method instead"
+                raise ExitError(_reason(kernel, CALLING_SELF, to, request, timeout), text)
             _post(kernel, pending, to, record, request)
-    else:
-        # Nobody else has anything to do: the callee's turn is now, in the caller's place.
-        answer = record.serve(pending, request)
-        if kernel.run_queue or kernel.effects or kernel.outbox:
-            shell.pump()
-        if answer is not NO_REPLY:
-            if kernel.reductions > kernel.fair_share:
-                await shell.checkpoint()
-            return answer
+        else:
+            # Nobody else has anything to do: the callee's turn is now, in the caller's place.
+            answer = record.serve(pending, request)
+            if kernel.run_queue or kernel.effects or kernel.outbox:
+                shell.pump()
+            if answer is not NO_REPLY:
+                if kernel.reductions > kernel.fair_share:
+                    await shell.checkpoint()
+                return answer
     try:
         if not pending.done:
             if waiter is None:
@@ -292,15 +284,24 @@ async def call(
                 if waiter is None:
                     waiter = pending.resting_place = waiter_of(kernel)
             # As `pending.wait`, without a coroutine of its own.
-            pending.begin_wait(waiter, timeout)
-            if pending._watched is not None:
-                kernel.callees.look_ahead()
+            waiting = None
+            if timeout is not None:
+                waiting = kernel.timeouts.of(timeout)
+                waiting[pending] = deadline = kernel.now() + timeout
+                if deadline < kernel.alarm and shell is not None:
+                    shell.ready()
+            pending._waiter = waiter
+            pending.waiting = True
+            if pending._watched is not None and kernel.callees.ahead is None:
+                kernel.callees.ahead = kernel.references.make_tag()
             try:
                 while pending.waiting:
                     await waiter.wait()
             finally:
-                answered = pending.end_wait(timeout)
-            if not answered:
+                pending._waiter = None
+                if waiting is not None:
+                    waiting.pop(pending, None)
+            if not pending.done:
                 raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
         elif kernel.reductions > kernel.fair_share and shell is not None:
             await shell.checkpoint()
@@ -311,13 +312,46 @@ async def call(
     if error is not None:
         raise _failure(kernel, error, to, request, timeout)
     answer, pending._value = pending._value, None
-    if pending._callee is not None:
-        pending.recycle()
-    elif pending._watched is not None:
+    if pending._watched is not None:
         # Nothing is left of it but its reference, and the next one has another.
         pending._watched = pending.tag = None
         kernel.callees.answered = pending
+    elif pending._callee is not None:
+        pending.recycle()
     return answer
+
+
+def _send_request(kernel: Kernel, sender: Pid, to: Pid, request: Term) -> Request:
+    """Send a request to a process of another node."""
+    callees = kernel.callees
+    tag = callees.ahead
+    if tag is None:
+        tag = kernel.references.make_tag()
+    else:
+        callees.ahead = None
+    ref = tag.tail
+    pending = callees.answered
+    if type(pending) is Request:
+        callees.answered = None
+        pending.sender, pending.ref = sender, ref
+        pending.done = False
+    else:
+        pending = Request(kernel, sender, ref)
+    pending.tag = tag
+    kernel.aliases[ref.ids] = pending
+    callee = callees.last
+    if callee is None or callee.pid is not to or callee.sender is not sender:
+        callee = callees.find(sender, to)
+    pending._watched = callee
+    callee.callers[pending] = None
+    callee.used = True
+    message = (GEN_CALL, (sender, tag), request)
+    send = kernel.channels.get(to.node)
+    if send is None or kernel.outbox or not send(sender, to, message):
+        kernel.outbox.append(MessageSignal(sender, to, message))
+        if kernel.shell is not None and not kernel.held:
+            kernel.shell.pump()
+    return pending
 
 
 def _post(
@@ -361,11 +395,12 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     alias = alias_of(tag)
     if alias is None:
         kernel.send(sender, pid, (tag, term))
-    elif alias.node == kernel.node:
-        kernel.send(sender, alias, (tag, term))
-    else:
-        shell = kernel.shell
-        if kernel.outbox or shell is None or not shell.transmit(sender, alias, (tag, term)):
+        return
+    send = kernel.channels.get(alias.node)
+    if send is None or kernel.outbox or not send(sender, alias, (tag, term)):
+        if alias.node == kernel.node:
+            kernel.send(sender, alias, (tag, term))
+        else:
             kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
 
 
@@ -404,7 +439,7 @@ def _failure(
     if reason == NOCONNECTION:
         node = kernel.resolve(to).node
         reason = (NODEDOWN, Atom(node))
-        return NoConnection(_reason(kernel, reason, to, request, timeout), kernel.no_connection(node))
+        return NoConnection(_reason(kernel, reason, to, request, timeout), kernel.nodes.no_connection(node))
     return ExitError(_reason(kernel, reason, to, request, timeout))
 
 

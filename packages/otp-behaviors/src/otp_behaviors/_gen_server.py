@@ -183,9 +183,11 @@ class ServerProcess(LocalProcess):
 
     def take(self, message: Term) -> bool:
         """Handle a message as `turn` would; false while a coroutine of the server waits."""
+        kernel = self.kernel
+        if self.status is not IDLE or kernel.run_queue:
+            return False
         if self.coroutine is not None or self.waiting is not None:
             return False
-        kernel = self.kernel
         kernel.running, kernel.current = True, self
         self.status = RUNNING
         work = None
@@ -196,8 +198,19 @@ class ServerProcess(LocalProcess):
             kernel.exit(self, from_exception(error), error)
             raise
         finally:
-            kernel.leave(self, work)
-            kernel.held = True  # by who delivers, and goes on
+            # As `Kernel.leave`, but that who delivers goes on.
+            kernel.current = None
+            kernel.reductions += 1
+            self.reductions += 1
+            if work is not None:
+                kernel.await_(self, work)
+            elif self.status is RUNNING:
+                self.status = IDLE
+                if self.mailbox:
+                    kernel.schedule(self)
+            if kernel.deferred:
+                kernel.settle()
+            kernel.running = False
         return True
 
     def serve(self, pending: OpenRequest, request: Term) -> Term:
@@ -338,27 +351,25 @@ class ServerProcess(LocalProcess):
     def _handle(self, message: Term) -> Work | None:
         if self._deadline is not None:
             self._interrupt_timeout(message)
-        server = self.server
         caller: Caller | None = None
         try:
-            if type(message) is tuple and message and type(message[0]) is Atom:
-                tag, size = message[0], len(message)
-                if size == 3 and (tag is GEN_CALL or tag == GEN_CALL):
-                    caller = message[1]
-                    result = server.handle_call(message[2], message[1])
-                    if type(result) is CoroutineType:
-                        return self._finish(result, caller, message[2])
-                    if result is not NO_REPLY:
-                        reply(self.kernel, self.pid, message[1], result)
-                    return None if self.continuation is None else self._continue()
-                if size == 2 and (tag is GEN_CAST or tag == GEN_CAST):
-                    return self._run(server.handle_cast, message[1], message)
-                if size == 3 and tag == SYSTEM:
-                    return handle_system(ServerSystem(self, self.instance), message)
-            elif type(message) is Exit and message.pid == self.parent:
+            tag = message[0] if type(message) is tuple and message else None
+            if tag is GEN_CALL and len(message) == 3:
+                _, caller, request = message
+                result = self.server.handle_call(request, caller)
+                if type(result) is CoroutineType:
+                    return self._finish(result, caller, request)
+                if result is not NO_REPLY:
+                    reply(self.kernel, self.pid, caller, result)
+                return None if self.continuation is None else self._continue()
+            if tag is GEN_CAST and len(message) == 2:
+                return self._run(self.server.handle_cast, message[1], message)
+            if tag is SYSTEM and len(message) == 3:
+                return handle_system(ServerSystem(self, self.instance), message)
+            if type(message) is Exit and message.pid == self.parent:
                 self._last = ((EXIT_MESSAGE, message.pid, message.reason), None)
                 return self.stop(message.reason)
-            return self._run(server.handle_info, message, message)
+            return self._run(self.server.handle_info, message, message)
         except Exception as error:
             # Of a call only the request is reported.
             return self._failed(error, caller, message if caller is None else message[2])

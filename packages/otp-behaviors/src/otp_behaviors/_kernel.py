@@ -24,6 +24,7 @@ from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, crash_det
 from otp_behaviors._errors import ExitError, NameTaken
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import Monitors
+from otp_behaviors._nodes import Nodes
 from otp_behaviors._process_table import (
     BUSY,
     EXITED,
@@ -38,7 +39,7 @@ from otp_behaviors._process_table import (
     Waiter,
     is_normal,
 )
-from otp_behaviors._reasons import KILL, KILLED, NOCONNECTION, from_exception, is_clean
+from otp_behaviors._reasons import KILL, KILLED, from_exception, is_clean
 from otp_behaviors._references import References
 from otp_behaviors._shell import ServerRef, Shell
 from otp_behaviors._signals import (
@@ -58,9 +59,6 @@ TURN: Final = 64
 
 OUTBOX: Final = 64
 """Signals for other nodes after which `run` returns: who sends to a node that is busy must not run on."""
-
-MAX_FAILURES: Final = 1000
-"""Nodes of which is kept why they cannot be reached, for messages of errors."""
 
 SYSTEM_LIMIT: Final = Atom("system_limit")
 
@@ -114,12 +112,12 @@ class Kernel:
         # A request that left no trace and can be made again.
         self.spare_request: OpenRequest | None = None
         self.max_processes = max_processes
-        self._failures: dict[str, str] = {}
         self._dying: deque[tuple[ProcessRecord, Term]] = deque()
         self._propagating = False
         bonds = (self.links, self.monitors, self.spawns)
-        actions = (self.put, self._exit_signal, self.run_queue)
-        self.deliveries = Deliveries(self.table, self.references, *bonds, *actions)
+        self.nodes = Nodes(*bonds, self._exit_signal)
+        self.channels = self.nodes.channels
+        self.deliveries = Deliveries(self.table, self.references, *bonds, self.put, self._exit_signal)
         self.deliver = self.deliveries.deliver
         self.receivers = self.deliveries.receivers
 
@@ -399,42 +397,6 @@ class Kernel:
             self._exit_signal(record, sender, reason, False)
         elif to.node != self.node:
             self.emit(ExitSignal(sender, to, reason, False))
-
-    def no_connection(self, node: str) -> str:
-        """Return what to tell who cannot reach a node."""
-        why = self._failures.get(node)
-        return f"no connection to {node}: {why}" if why else f"no connection to {node}"
-
-    def node_up(self, node: str) -> None:
-        """There is a connection to a node."""
-        self._failures.pop(node, None)
-
-    def node_down(self, node: str, why: str = "") -> None:
-        """The connection to a node is lost, or cannot be made: links and monitors fire with `noconnection`.
-
-        Args:
-            node: its name.
-            why: for the texts of errors.
-        """
-        self._failures.pop(node, None)
-        if why:
-            self._failures[node] = why
-            if len(self._failures) > MAX_FAILURES:
-                del self._failures[next(iter(self._failures))]
-        # All is forgotten before anything fires: who ends by it must not send to the lost node, which would
-        # connect to it again.
-        broken, fired = self.links.take_node(node), self.monitors.take_node(node)
-        unanswered = self.spawns.take_node(node)
-        for record, remote in broken:
-            self._exit_signal(record, remote, NOCONNECTION, True)
-        for ref, watcher in fired:
-            watcher.down(ref, NOCONNECTION)
-        for ref, requester in unanswered:
-            requester.not_spawned(ref, ExitError(NOCONNECTION))
-
-    def bonds_with(self, node: str) -> int:
-        """Return how many links there are with processes of a node, and monitors that it set, together."""
-        return self.links.count(node) + self.monitors.count(node)
 
     def monitor(self, watcher: LocalWatcher, sender: Pid, to: ServerRef) -> Reference:
         """Watch a process (`erlang:monitor/2`); a `Down` comes once, at once if there is nobody."""

@@ -238,7 +238,7 @@ class ProcessTable:
         creation: tells this incarnation of the node from earlier ones of the same name.
     """
 
-    __slots__ = ("_found", "_next", "_sought", "by_name", "by_pid", "creation", "node")
+    __slots__ = ("_next", "by_name", "by_pid", "creation", "found", "node", "sought")
 
     def __init__(self, node: str, creation: int) -> None:
         self.node = node
@@ -247,8 +247,8 @@ class ProcessTable:
         self.by_name: dict[str, ProcessRecord] = {}
         self._next = 0
         # The one that was found last, and the very object that it was found by.
-        self._sought: Pid | None = None
-        self._found: ProcessRecord | None = None
+        self.sought: Pid | None = None
+        self.found: ProcessRecord | None = None
 
     def new_pid(self) -> Pid:
         """Return a pid that no living process has; ids are used again only after 2**28 processes."""
@@ -265,17 +265,17 @@ class ProcessTable:
 
     def find(self, pid: Pid) -> ProcessRecord | None:
         """Return a process of this node; for messages that follow each other to the same, it is at hand."""
-        if pid is not self._sought:
+        if pid is not self.sought:
             record = self.by_pid.get(pid)
             if record is None:
                 return None
-            self._sought, self._found = pid, record
-        return self._found
+            self.sought, self.found = pid, record
+        return self.found
 
     def remove(self, record: ProcessRecord) -> None:
         """Take the process out, its name first, as OTP releases it before any signal of the exit leaves."""
-        if record is self._found:
-            self._sought = self._found = None
+        if record is self.found:
+            self.sought = self.found = None
         if record.name is not None:
             del self.by_name[record.name]
         del self.by_pid[record.pid]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sys import getrefcount
 from typing import Final
 
-from etf_codec import Reference
+from etf_codec import ImproperList, Reference, request_tag
 
 from otp_behaviors._aliases import AliasTarget
 from otp_behaviors._process_table import OpenRequest, ProcessTable
@@ -56,6 +56,15 @@ class References:
             self._low = self._low + 1 & 0xFFFFFFFF
         table = self._table
         return Reference(table.node, table.creation, (count | request, self._low, self._high))
+
+    def make_tag(self) -> ImproperList:
+        """Return the tag of a request to another node, `[alias|Ref]`, with a reference of its own."""
+        self._count = count = self._count + 2
+        if count > FIRST_WORD:
+            self._count = count = 0
+            self._low = self._low + 1 & 0xFFFFFFFF
+        table = self._table
+        return request_tag(table.node, table.creation, (count | REQUEST, self._low, self._high))
 
     def is_own(self, ref: Reference) -> bool:
         """Tell whether this run of the node made the reference."""

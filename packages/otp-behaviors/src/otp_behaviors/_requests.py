@@ -120,7 +120,7 @@ def failure(reason: Term, to: ServerRef, kernel: Kernel, call: Term) -> ExitErro
         return NoProcess((NOPROC, call), f"no process {to!r}")
     if reason == NOCONNECTION:
         node = kernel.resolve(to).node
-        return NoConnection(((NODEDOWN, Atom(node)), call), kernel.no_connection(node))
+        return NoConnection(((NODEDOWN, Atom(node)), call), kernel.nodes.no_connection(node))
     return ExitError((reason, call))
 
 

@@ -31,8 +31,8 @@ from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Start
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
-from otp_behaviors._shell import ServerRef, Transmit
-from otp_behaviors._signals import RemoteName, Signal, destination
+from otp_behaviors._shell import ServerRef
+from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors._task import EventWaiter, ProcessTask
 from otp_behaviors._threads import Threads
@@ -69,7 +69,6 @@ class Runtime(ProgramRequests, ApplicationController):
         self._tasks: anyio.abc.TaskGroup | None = None
         # Takes signals for other nodes; a subclass that knows some puts its own here.
         self.route: Callable[[list[Signal]], None] = self._route_nowhere
-        self.transmit: Transmit = self._transmit_nothing
         # What makes a place where the calling task can wait.
         self.waiter: Callable[[], Waiter] = EventWaiter
         self._wakeup: anyio.Event | None = None
@@ -332,10 +331,7 @@ class Runtime(ProgramRequests, ApplicationController):
     def _route_nowhere(self, signals: list[Signal]) -> None:
         """A runtime alone knows no other nodes: they are down."""
         for node in {destination(signal) for signal in signals}:
-            self.kernel.node_down(node)
-
-    def _transmit_nothing(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
-        return False
+            self.kernel.nodes.down(node)
 
     def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, Await):

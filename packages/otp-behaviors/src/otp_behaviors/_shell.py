@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from etf_codec import Atom, Pid, Reference, Term
+from etf_codec import Atom, Pid
 
 from otp_behaviors._process_table import Waiter
 from otp_behaviors._signals import RemoteName, Signal
 
 ServerRef: TypeAlias = "Pid | str | Atom | RemoteName | HasPid"
 """Where a message can go: a pid, a registered name, a name on a node, or a handle."""
-
-
-Transmit: TypeAlias = Callable[[Pid, Pid | RemoteName | Reference, Term], bool]
-"""Sends a message, given its sender and receiver, to another node; see `Shell.transmit`."""
 
 
 class HasPid(Protocol):
@@ -37,9 +32,6 @@ class Shell(Protocol):
 
     def route(self, signals: list[Signal]) -> None:
         """Take signals for other nodes."""
-
-    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
-        """Send a message to another node at once; false if that cannot be: then it is for `route`."""
 
     def waiter(self) -> Waiter:
         """Return a place where the calling task can wait."""

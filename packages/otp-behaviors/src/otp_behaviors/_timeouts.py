@@ -5,6 +5,7 @@ Calls with the same timeout run out in the order they began: a table for each le
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol
 
 
@@ -27,19 +28,18 @@ class Timeouts:
         """How many calls wait."""
         return sum(map(len, self._waiting.values()))
 
-    def begin(self, call: Expiring, seconds: float, now: float) -> float:
-        """A call begins to wait; returns its deadline."""
+    def of(self, seconds: float) -> dict[Expiring, float]:
+        """Return the calls that wait for so long, with their deadlines: for a call to enter, and to leave.
+
+        Raises:
+            ValueError: it is no time that a call can wait.
+        """
         waiting = self._waiting.get(seconds)
         if waiting is None:
+            if not 0 <= seconds < inf:
+                raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {seconds!r}")
             waiting = self._waiting[seconds] = {}
-        waiting[call] = deadline = now + seconds
-        return deadline
-
-    def end(self, call: Expiring, seconds: float) -> None:
-        """A call waits no more."""
-        waiting = self._waiting.get(seconds)
-        if waiting is not None:
-            waiting.pop(call, None)
+        return waiting
 
     def deadline(self) -> float | None:
         """Return when the next call has waited for too long, or None."""

@@ -15,7 +15,7 @@ from otp_behaviors._process import FunctionProcess, Process, Startable, own_name
 from otp_behaviors._process_table import EXITED, ProcessRecord, Waiter
 from otp_behaviors._reasons import NOPROC, NORMAL
 from otp_behaviors._shell import ServerRef
-from otp_behaviors._signals import AliasSignal, Down, MessageSignal, RemoteName, Signal
+from otp_behaviors._signals import AliasSignal, Down, MessageSignal, Signal
 from otp_behaviors._system import SYSTEM, TERMINATE
 from otp_behaviors.testing._chance import Chance
 from otp_behaviors.testing._driving import DrivenCoroutine, explain
@@ -270,7 +270,7 @@ class SimulatedNode:
 
     def connection_lost(self, node: str, was_up: bool) -> None:
         """The connection to a node is lost, or none could be made."""
-        self.kernel.node_down(node)
+        self.kernel.nodes.down(node)
         if was_up:
             self._tell(NODEDOWN, node)
 
@@ -310,10 +310,6 @@ class SimulatedNode:
     def route(self, signals: list[Signal]) -> None:
         """Put them back: the simulation takes them."""
         self.kernel.outbox[:0] = signals
-
-    def transmit(self, sender: Pid, to: Pid | RemoteName | Reference, message: Term) -> bool:
-        """Nothing goes at once: the simulation takes what is sent."""
-        return False
 
     def now(self) -> float:
         """Return the virtual time."""

@@ -1,0 +1,100 @@
+"""The short way of a message: from the read to the process in one function.
+
+In a conversation between two nodes nearly every read is one message: the request for a server that has
+nothing else to do, or the answer that a call waits for. What the transport, `Arrivals` and the kernel's
+`Deliveries` do with it one after the other is done here at once. All other reads are theirs, as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from erldist_proto import AliasSend, SendSender
+
+from ergo_node._transport_asyncio import ProtocolTransport
+
+if TYPE_CHECKING:
+    from ergo_node._arrivals import Arrivals
+
+
+class ShortWay(asyncio.Protocol):
+    """What the event loop calls while a connection is up, in the place of its transport.
+
+    Args:
+        transport: that of the connection, without TLS; the peer knows this node by its own name.
+        arrivals: those of the node.
+    """
+
+    def __init__(self, transport: ProtocolTransport, arrivals: Arrivals) -> None:
+        self._transport = transport
+        self._receive_messages = transport.connection.receive_messages
+        self._arrivals = arrivals
+        self._kernel = kernel = arrivals.kernel
+        self._table = kernel.table
+        self._aliases = kernel.aliases
+        self._busy_wait = arrivals.busy_wait
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what was read, and write what came out of it."""
+        transport, kernel, table = self._transport, self._kernel, self._table
+        messages, more = self._receive_messages(data)
+        transport.bytes_read += len(data)
+        if more or len(messages) != 1:
+            transport.received(messages, more)
+            return
+        ((message, payload),) = messages
+        transport.may_write = kernel.held = True
+        try:
+            # A tuple of two may be an answer that was sent to a process instead of an alias.
+            if isinstance(message, SendSender) and type(payload) is tuple and len(payload) == 3:
+                to = message.to_pid
+                record = table.found if to is table.sought else table.find(to)
+                if record is not None and not record.take(payload):
+                    kernel.put(record, payload)
+            elif isinstance(message, AliasSend):
+                alias = message.alias
+                target = self._aliases.get(alias.ids)
+                if target is not None and alias.creation == table.creation and alias.node == table.node:
+                    target.alias_message(alias, payload)
+            else:
+                kernel.held = False
+                transport.received(messages, more)
+                return
+        except Exception as error:
+            transport.fail(error)
+        finally:
+            kernel.held = False
+        if kernel.run_queue or kernel.outbox or kernel.effects:
+            self._arrivals.runtime.pump()
+        transport.may_write = True  # once more, for who waited for this
+        busy_wait = self._busy_wait
+        if busy_wait is not None:
+            # As `message`, without a call of its own.
+            if busy_wait.waiting:
+                busy_wait.came = True
+            elif busy_wait.left_out:
+                busy_wait.left_out -= 1
+            else:
+                busy_wait.message()
+        transport.messages_read += 1
+        if transport.messages_read >= transport.look_at or kernel.run_queue:
+            self._arrivals.flow.delivered(transport, messages)
+
+    # The rest is the transport's
+
+    def eof_received(self) -> bool:
+        """The peer has ended its side."""
+        return self._transport.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        self._transport.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer does not read, or slowly."""
+        self._transport.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._transport.resume_writing()
