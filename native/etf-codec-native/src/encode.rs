@@ -27,7 +27,7 @@ pub struct Options<'a, 'py> {
 impl<'py> Options<'_, 'py> {
     /// Whether native code has these options.
     #[inline]
-    fn are_native(&self, shared: &Shared) -> bool {
+    pub fn are_native(&self, shared: &Shared) -> bool {
         let off = |option: Option<&Any<'py>>| option.is_none_or(|option| option.is(&shared.no));
         off(self.compressed)
             && off(self.deterministic)
@@ -205,29 +205,16 @@ pub fn encode_referring<'a, 'py>(
     let shared = Shared::get(py)?;
     let options = Options { compressed: None, deterministic: None, none, legacy_identifiers, limits };
     let terms = in_tuple(terms)?;
-    let finish =
-        |writer: &Writer<'_, 'py>, atoms| Ok((atoms, writer.out.parts(py)?).into_pyobject(py)?.into_any());
-    or_python(referring(shared, &options, &terms, finish), || {
-        let keywords = options.keywords(py)?;
-        shared.encoder.bind(py).call_method("encode_referring", (&terms,), Some(&keywords))
-    })
-}
-
-/// Terms with a reference for each atom, and the atoms, as `finish` makes them a result.
-#[inline(always)]
-pub fn referring<'py>(
-    shared: &'static Shared,
-    options: &Options<'_, 'py>,
-    terms: &Bound<'py, PyTuple>,
-    finish: impl FnOnce(&Writer<'_, 'py>, Bound<'py, PyTuple>) -> PyResult<Any<'py>>,
-) -> Outcome<Any<'py>> {
-    let py = terms.py();
     let write = |writer: &mut Writer<'_, 'py>| {
         writer.referred = Some(Referred::new());
         terms.iter_borrowed().try_for_each(|term| writer.write(&term))
     };
-    written(shared, options, None, py, write, |writer| {
+    let written = written(shared, &options, None, py, write, |writer| {
         let atoms = PyTuple::new(py, writer.referred.as_deref().unwrap_or_default())?;
-        finish(writer, atoms)
+        Ok((atoms, writer.out.parts(py)?).into_pyobject(py)?.into_any())
+    });
+    or_python(written, || {
+        let keywords = options.keywords(py)?;
+        shared.encoder.bind(py).call_method("encode_referring", (&terms,), Some(&keywords))
     })
 }

@@ -13,7 +13,8 @@ mod encode;
 mod known;
 mod leaves;
 mod output;
-mod packets;
+mod packet_reader;
+mod packet_writer;
 mod reader;
 mod scalars;
 mod shared;
@@ -36,11 +37,11 @@ fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(encode::encode_parts, module)?,
         wrap_pyfunction!(encode::encode_bare, module)?,
         wrap_pyfunction!(encode::encode_referring, module)?,
-        wrap_pyfunction!(packets::encode_packet, module)?,
     ] {
         // Where users import them from, which is what tracebacks and pickles should name.
         function.setattr("__module__", "etf_codec")?;
         module.add_function(function)?;
     }
-    module.add_class::<packets::PacketReader>()
+    module.add_class::<packet_reader::PacketReader>()?;
+    module.add_class::<packet_writer::PacketWriter>()
 }

@@ -104,7 +104,7 @@ def assert_same_referring(term: Term, **options: Any) -> None:
 
 def packed(codec: Any, terms: tuple[Term, ...], size: int, options: dict[str, Any]) -> Any:
     headers = {tuple(refs): header for header, refs in HEADERS.items()} | {(): b"\0"}
-    packet = codec.encode_packet(terms, headers, max_bytes=size, **options)
+    packet = codec.PacketWriter(headers, max_bytes=size, **options).write(terms)
     return packet if isinstance(packet, bytes) else (list(packet[0]), b"".join(packet[1]))
 
 

@@ -332,7 +332,7 @@ def test_steps_gain_time_but_not_for_ever() -> None:
     bob.handle_time(21.0)
     assert closed(bob).reason == "setup_timeout"
     slow = new_acceptor()
-    slow._stepped = True
+    slow._setup.stepped = True
     slow.handle_time(30.0)
     assert closed(slow).reason == "setup_timeout"
 

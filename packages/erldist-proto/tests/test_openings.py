@@ -102,11 +102,10 @@ def hurried(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Eve
     found: list[Event] = []
     start = 0
     for size in [*sizes, len(data)]:
-        messages, more = bob.receive_messages(data[start : start + size])
-        found += [Received(*message) for message in messages]
-        following = bob.events()
-        assert more == bool(following)
-        found += following
+        messages = bob.receive_messages(data[start : start + size])
+        events = bob.events()
+        assert (messages is None) == bool(events)
+        found += events if messages is None else [Received(*message) for message in messages]
         start += size
     return found
 
@@ -257,9 +256,17 @@ def test_what_is_wrong_behind_a_known_header_is_said_as_ever(
     assert len(found) == len(opened) + 1 + (0 if reason else len(opened))
 
 
-def no_packets(terms: tuple[Term, ...], headers: object, max_bytes: int, **options: Any) -> object:
-    """Instead of `encode_packet`: every message is put together from its parts."""
-    return encode_referring(terms, **options)
+class NoPackets:
+    """Instead of `PacketWriter`: every message is put together from its parts."""
+
+    def __init__(self, *known: object, **options: Any) -> None:
+        self.options = options
+
+    def write(self, terms: tuple[Term, ...]) -> object:
+        return encode_referring(terms, **self.options)
+
+    def write_message(self, op: int, sender: Pid, to: Pid | Reference, message: Term) -> object:
+        return self.write(((op, sender, to), message))
 
 
 MESSAGES = st.lists(
@@ -291,7 +298,7 @@ def test_a_packet_at_once_is_what_its_parts_would_be(
 
     at_once = written()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_outgoing, "encode_packet", no_packets)
+        patch.setattr(_outgoing, "PacketWriter", NoPackets)
         assert written() == at_once
 
 

@@ -20,7 +20,7 @@ def run(code: str, *paths: Path, **environment: str) -> subprocess.CompletedProc
 
 NATIVE = """
 SEAM_VERSION = {version}
-encode = encode_parts = encode_bare = encode_referring = encode_packet = lambda *_: "native"
+encode = encode_parts = encode_bare = encode_referring = PacketWriter = lambda *_: "native"
 decode = decode_prefix = decode_bare = PacketReader = lambda *_: "native"
 """
 

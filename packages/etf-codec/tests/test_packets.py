@@ -8,10 +8,12 @@ from etf_codec import (
     EncodeError,
     Limits,
     PacketReader,
+    PacketWriter,
     Pid,
+    Reference,
+    Term,
     decode_bare,
     encode_bare,
-    encode_packet,
     encode_referring,
 )
 
@@ -20,6 +22,9 @@ OPENINGS: dict[int, dict[bytes, tuple[str, Any]]] = {
     3: {b"abc": ("first", REFS), b"xyz": ("second", ())},
     1: {b"q": ("third", REFS)},
 }
+
+
+Headers = dict[tuple[Atom, ...], bytes]
 
 
 def packet(body: bytes) -> bytes:
@@ -154,33 +159,56 @@ def test_a_reader_goes_by_what_is_known_when_it_reads() -> None:
 
 
 def test_a_message_is_a_packet_if_its_header_is_known() -> None:
-    headers = {REFS: b"\2\0\0\5\6", (): b"\0"}
+    headers: Headers = {REFS: b"\2\0\0\5\6", (): b"\0"}
     terms = (Atom("ok"), Pid("a@b", 1, 2, 3)), b"x" * 40
     refs, parts = encode_referring(terms)
     size = len(b"".join(parts))
     whole = packet(b"\x83D" + headers[refs] + b"".join(parts))
-    assert encode_packet(terms, headers, max_bytes=size) == whole
-    assert encode_packet(iter(terms), headers, max_bytes=size) == whole
-    assert encode_packet((1,), headers, max_bytes=2) == packet(b"\x83D\0a\1")
-    assert encode_packet((None,), {(Atom("nil"),): b"\1\0\1"}, max_bytes=9, none=Atom("nil")) == packet(
-        b"\x83D\1\0\1R\0"
-    )
+    writer = PacketWriter(headers, max_bytes=size)
+    assert writer.write(terms) == whole
+    assert writer.write(iter(terms)) == whole
+    assert PacketWriter(headers, max_bytes=2).write((1,)) == packet(b"\x83D\0a\1")
+    nil = PacketWriter({(Atom("nil"),): b"\1\0\1"}, max_bytes=9, none=Atom("nil"))
+    assert nil.write((None,)) == packet(b"\x83D\1\0\1R\0")
+    headers.clear()
+    assert writer.write(terms) == (refs, parts)
+
+
+@pytest.mark.parametrize("to", [Pid("a@b", 4, 5, 6), Reference("a@b", 6, (1, 2, 3)), Atom("name"), [1]])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"legacy_identifiers": True}, {"limits": Limits(max_depth=1)}, {"limits": Limits(max_elements=3)}],
+)
+def test_a_message_is_written_as_the_terms_it_consists_of(to: Term, options: dict[str, Any]) -> None:
+    sender, message = Pid("a@b", 1, 2, 3), (Atom("ok"), 5)
+    headers: Headers = {(Atom("a@b"), Atom("ok")): b"\2\0\0\5\6"}
+    writer = PacketWriter(headers, 1000, **options)
+    assert writer.write_message(22, sender, to, message) == writer.write(((22, sender, to), message))
+
+
+def test_a_message_without_external_form_is_refused() -> None:
+    sender = Pid("a@b", 1, 2, 3)
+    with pytest.raises(EncodeError, match=r"at \[1\]"):
+        PacketWriter({}, 1000).write_message(22, sender, sender, (1, object()))
+    with pytest.raises(EncodeError, match="max_elements=2"):
+        PacketWriter({}, 1000, limits=Limits(max_elements=2)).write_message(22, sender, sender, 1)
 
 
 def test_a_message_is_in_parts_if_it_is_no_packet() -> None:
-    headers = {REFS: b"\2\0\0\5\6"}
+    headers: Headers = {REFS: b"\2\0\0\5\6"}
     terms = (Atom("ok"), Pid("a@b", 1, 2, 3)), 1
     parts = encode_referring(terms)
-    assert encode_packet(terms, {}, max_bytes=1000) == parts
-    assert encode_packet(terms, headers, max_bytes=len(parts[1][0]) - 1) == parts
+    assert PacketWriter({}, max_bytes=1000).write(terms) == parts
+    assert PacketWriter(headers, max_bytes=len(parts[1][0]) - 1).write(terms) == parts
     large = bytes(100_000)
-    refs, pieces = encode_packet((*terms, large), headers, max_bytes=1_000_000)
+    refs, pieces = PacketWriter(headers, max_bytes=1_000_000).write((*terms, large))
     assert refs == REFS
+    assert isinstance(pieces, list)
     assert pieces[1] is large
     with pytest.raises(EncodeError, match=r"at \[1\]"):
-        encode_packet(((1, object()),), headers, max_bytes=1000)
+        PacketWriter(headers, max_bytes=1000).write(((1, object()),))
     with pytest.raises(EncodeError, match="max_bytes=10"):
-        encode_packet((bytes(20),), headers, max_bytes=1000, limits=Limits(max_bytes=10))
+        PacketWriter(headers, max_bytes=1000, limits=Limits(max_bytes=10)).write((bytes(20),))
 
 
 def test_a_large_term_of_a_run() -> None:

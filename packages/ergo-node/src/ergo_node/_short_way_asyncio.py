@@ -29,7 +29,7 @@ class ShortWay(asyncio.Protocol):
     def __init__(self, transport: ProtocolTransport, arrivals: Arrivals) -> None:
         self._transport = transport
         self._receive_messages = transport.connection.receive_messages
-        self._arrivals = arrivals
+        self._runtime = arrivals.runtime
         self._kernel = kernel = arrivals.kernel
         self._table = kernel.table
         self._aliases = kernel.aliases
@@ -38,35 +38,34 @@ class ShortWay(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
         transport, kernel, table = self._transport, self._kernel, self._table
-        messages, more = self._receive_messages(data)
-        transport.bytes_read += len(data)
-        if more or len(messages) != 1:
-            transport.received(messages, more)
+        messages = self._receive_messages(data)
+        if messages is None or len(messages) != 1:
+            transport.received(messages, len(data))
             return
         ((message, payload),) = messages
         transport.may_write = kernel.held = True
+        handled = True
         try:
-            # A tuple of two may be an answer that was sent to a process instead of an alias.
-            if isinstance(message, SendSender) and type(payload) is tuple and len(payload) == 3:
-                to = message.to_pid
-                record = table.found if to is table.sought else table.find(to)
-                if record is not None and not record.take(payload):
-                    kernel.put(record, payload)
-            elif isinstance(message, AliasSend):
+            if isinstance(message, AliasSend):
                 alias = message.alias
                 target = self._aliases.get(alias.ids)
                 if target is not None and alias.creation == table.creation and alias.node == table.node:
                     target.alias_message(alias, payload)
+            elif isinstance(message, SendSender):
+                to = message.to_pid
+                record = table.found if to is table.sought else table.find(to)
+                handled = record is None or record.take(payload)
             else:
-                kernel.held = False
-                transport.received(messages, more)
-                return
+                handled = False
         except Exception as error:
             transport.fail(error)
         finally:
             kernel.held = False
+        if not handled:
+            transport.received(messages, len(data))
+            return
         if kernel.run_queue or kernel.outbox or kernel.effects:
-            self._arrivals.runtime.pump()
+            self._runtime.pump()
         transport.may_write = True  # once more, for who waited for this
         busy_wait = self._busy_wait
         if busy_wait is not None:
@@ -77,9 +76,6 @@ class ShortWay(asyncio.Protocol):
                 busy_wait.left_out -= 1
             else:
                 busy_wait.message()
-        transport.messages_read += 1
-        if transport.messages_read >= transport.look_at or kernel.run_queue:
-            self._arrivals.flow.delivered(transport, messages)
 
     # The rest is the transport's
 

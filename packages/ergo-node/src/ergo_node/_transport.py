@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from socket import socket
 from time import monotonic
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
@@ -33,6 +33,9 @@ BUSY_BYTES: Final = 1_048_576
 """What may wait to be written before senders wait as well: the default of `+zdbbl`, OTP's busy limit."""
 
 
+Messages: TypeAlias = list[tuple[ControlMessage, Term]]
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What a transport carries.
@@ -46,7 +49,7 @@ class Wiring:
     """
 
     connection: Connection
-    deliver: Callable[[Transport, list[tuple[ControlMessage, Term]]], None]
+    deliver: Callable[[Transport, Messages], None]
     handle: Callable[[Transport, list[Event]], None]
     tls: TlsSession | None = None
     host: str = "?"
@@ -71,6 +74,7 @@ class Transport(ABC):
         self._relieved: anyio.Event | None = None
         # Whether what is sent may have to wait for the system to take it; see `busy`.
         self.blocked = True
+        # Of reads that were not handled at once.
         self.bytes_read = 0
         self.messages_read = 0
         # How many there will be when the mailboxes they go to are looked at again.
@@ -153,17 +157,17 @@ class Transport(ABC):
                 return
         if data:
             self.bytes_read += len(data)
-            self._take(*self.connection.receive_messages(data))
+            self._take(self.connection.receive_messages(data))
 
-    def _take(self, messages: list[tuple[ControlMessage, Term]], more: bool) -> None:
-        """Messages came, and maybe events."""
-        if messages:
+    def _take(self, messages: Messages | None) -> None:
+        """Messages came, or something else."""
+        if messages is None:
+            self._report()
+        elif messages:
             # What answers a single message need not wait for what answers others.
             if len(messages) > 1:
                 self.may_write = False
             self._deliver(self, messages)
-        if more:
-            self._report()
 
     def _ended(self) -> None:
         """The socket has ended, or broke."""

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
-from erldist_proto import ControlMessage, LocalProtocolError
+from erldist_proto import LocalProtocolError
 from etf_codec import Atom, EtfError, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._network import Listener, Network, Reception, accepted, take_all
-from ergo_node._transport import BUSY_BYTES, JOIN_BYTES, Transport, Wiring, joined
+from ergo_node._transport import BUSY_BYTES, JOIN_BYTES, Messages, Transport, Wiring, joined
 
 BUFFER_HIGH: Final = 262_144
 """Bytes that may wait in the event loop's own buffer; beyond them, they wait in the connection's."""
@@ -68,9 +68,10 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         """Handle what was read, and write what came out of it."""
         self._handle_read(partial(self._received, data))
 
-    def received(self, messages: list[tuple[ControlMessage, Term]], more: bool) -> None:
-        """The same for what `Connection.receive_messages` returned of a read."""
-        self._handle_read(partial(self._take, messages, more))
+    def received(self, messages: Messages | None, size: int) -> None:
+        """The same for what `Connection.receive_messages` returned of a read of so many bytes."""
+        self.bytes_read += size
+        self._handle_read(partial(self._take, messages))
 
     def _handle_read(self, take: Callable[[], None]) -> None:
         self._reading = self.may_write = True
@@ -180,8 +181,12 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self.may_write = False
         if not packet:
             self._write()
-        elif not self._io.is_closing():
+            return True
+        try:
             self._io.write(packet)
+        except RuntimeError:
+            # So uvloop says that the socket has just been found broken; `connection_lost` comes next.
+            self.blocked = True
         return True
 
     @property

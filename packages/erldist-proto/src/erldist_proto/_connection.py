@@ -2,11 +2,12 @@
 
 from typing import Final, Self
 
-from etf_codec import Atom, Pid, Reference, Term
+from etf_codec import Atom, PacketWriter, Pid, Reference, Term
 
 from erldist_proto._commands import Command
-from erldist_proto._control import UNUSED, ControlMessage
+from erldist_proto._control import UNUSED, ControlMessage, serialize
 from erldist_proto._control_messages import RegSend
+from erldist_proto._dist_header import Refs
 from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from erldist_proto._events import Closed, Event, Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
@@ -14,9 +15,10 @@ from erldist_proto._fragments import Buffer
 from erldist_proto._framing import LENGTHS, TICK, Framing, whole
 from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
-from erldist_proto._limits import HANDSHAKE_TIME_CAP, ConnectionLimits
+from erldist_proto._limits import ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
 from erldist_proto._outgoing import MESSAGES, PLAIN, Outgoing
+from erldist_proto._setup_timer import SetupTimer
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
 
@@ -60,15 +62,12 @@ class Connection:
         "_now",
         "_out",
         "_outgoing",
-        "_quick",
-        "_setup_cap",
-        "_setup_due",
-        "_setup_time",
+        "_setup",
         "_state",
-        "_stepped",
         "_tick_intensity",
         "_tick_time",
         "_ticker",
+        "_writer",
         "bytes_pending",
     )
 
@@ -94,10 +93,7 @@ class Connection:
         self._now = now
         self._tick_time = tick_time
         self._tick_intensity = tick_intensity
-        self._setup_time = setup_time
-        self._setup_due = now + setup_time
-        self._setup_cap = now + max(HANDSHAKE_TIME_CAP, 2 * setup_time)
-        self._stepped = False
+        self._setup = SetupTimer(now, setup_time)
         self._state = handshake.state
         self._incoming: Incoming | None = None
         self._outgoing: Outgoing | None = None
@@ -105,8 +101,8 @@ class Connection:
         self._ticker = Ticker(now, tick_time, tick_intensity, hidden=False)
         self._events: list[Event] = []
         self._out: list[Buffer] = []
-        # What messages are written by while the connection is up, if the peer takes their usual form.
-        self._quick: Outgoing | None = None
+        # What writes messages at once, while nothing large is under way.
+        self._writer: PacketWriter | None = None
         self.bytes_pending = 0
         # What reads messages, if nothing is left of earlier reads: then a read is whole packets, most likely.
         self._ahead: Incoming | None = None
@@ -167,7 +163,7 @@ class Connection:
         connection = cls(handshake, now, length_bytes, tick_time, tick_intensity, setup_time, limits, none)
         handshake.begin()
         connection._take_step()
-        connection._stepped = False  # what we say ourselves gains the peer no time
+        connection._setup.stepped = False  # what we say ourselves gains the peer no time
         return connection
 
     @classmethod
@@ -215,18 +211,18 @@ class Connection:
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes from the peer, split in any way. Never raises for them: see `Closed.error`."""
         before, self._events = self._events, []
-        messages, _ = self.receive_messages(data)
-        self._events = [*before, *(Received(*message) for message in messages), *self._events]
+        messages = self.receive_messages(data if type(data) is bytes else bytes(data))
+        self._events = [*before, *(Received(*message) for message in messages or ()), *self._events]
 
-    def receive_messages(self, data: bytes | bytearray | memoryview) -> tuple[list[Message], bool]:
+    def receive_messages(self, data: bytes) -> list[Message] | None:
         """The same as `receive_data`, for who is in a hurry: without an event for each message.
 
         Returns:
-            Messages, `(control message, payload)` as in `Received`; and whether `events` has something, which
-            comes after them, and may be messages, too.
+            Messages, `(control message, payload)` as in `Received`; None if there is anything else: then all
+            that came is in `events`.
         """
         incoming = self._ahead
-        if incoming is None or type(data) is not bytes:
+        if incoming is None:
             return self._receive(data)
         self._ticker.read = True
         # As `Incoming.read`, without a call of its own.
@@ -237,22 +233,29 @@ class Connection:
             self._framing.leave(data, end)
             self._read()
             self._look_ahead()
-        return messages, bool(self._events)
+        return messages if not self._events else self._reported(messages)
 
-    def _receive(self, data: bytes | bytearray | memoryview) -> tuple[list[Message], bool]:
+    def _receive(self, data: bytes) -> list[Message] | None:
         """The same for what may be anything: a part of the handshake, or of a packet."""
         if self._state is CLOSED:
-            return [], bool(self._events)
+            return self._reported([])
         if self._incoming is None:
             self._framing.feed(data)
             self._read()
-            return [], bool(self._events)
+            return self._reported([])
         self._ticker.read = True
         messages, more = self._framing.feed_through(data, self._incoming.read)
         if more:
             self._read()
         self._look_ahead()
-        return messages, bool(self._events)
+        return self._reported(messages)
+
+    def _reported(self, messages: list[Message]) -> list[Message] | None:
+        """Messages as they are to be returned: among the events, if there are others."""
+        if not self._events:
+            return messages
+        self._events[:0] = [Received(*message) for message in messages]
+        return None
 
     def _look_ahead(self) -> None:
         whole = self._framing.unread_bytes == 0 and self._state is not CLOSED
@@ -324,16 +327,17 @@ class Connection:
         Returns:
             What to write; empty if it goes with other data, and `data_to_send` has it.
         """
-        outgoing = self._quick
-        if outgoing is None or outgoing.turns.held_bytes:
+        writer = self._writer
+        if writer is None:
             self.send(MESSAGES[type(to)](sender, to), message)
             return b""
         op = PLAIN.get(type(to))
-        terms = (op, sender, to) if op is not None else (RegSend.op, sender, UNUSED, to), message
-        packet = outgoing.encode_packet(terms, outgoing.headers, outgoing.packet_bytes)
+        if op is not None:
+            packet = writer.write_message(op, sender, to, message)
+        else:
+            packet = writer.write(((RegSend.op, sender, UNUSED, to), message))
         if type(packet) is not bytes:
-            refs, pieces = packet
-            self._hand_out(outgoing, 0, outgoing.put(sender, terms, refs, pieces))
+            self._put(sender, to, message, *packet)
             return b""
         self._ticker.written = True
         if not self._out:
@@ -342,12 +346,22 @@ class Connection:
         self.bytes_pending += len(packet)
         return b""
 
+    def _put(
+        self, sender: Pid, to: Pid | Reference | Atom, message: Term, refs: Refs, pieces: list[Buffer]
+    ) -> None:
+        """Send a message that is encoded, but needs another header, or more than a packet."""
+        assert self._outgoing is not None
+        terms = serialize(MESSAGES[type(to)](sender, to)), message
+        self._hand_out(self._outgoing, 0, self._outgoing.put(sender, terms, refs, pieces))
+
     def _hand_out(self, outgoing: Outgoing, waiting: int, buffers: list[Buffer]) -> None:
         """Keep what is to be written of a message before which so many bytes waited for their turns."""
         self.bytes_pending += outgoing.turns.held_bytes - waiting + sum(map(len, buffers))
         self._out += buffers
         if buffers:
             self._ticker.written = True
+        if outgoing.turns.held_bytes:
+            self._writer = None
 
     def data_to_send(self) -> list[Buffer]:
         """What to write next, in order; empty when there is nothing. Large payloads are the caller's bytes.
@@ -363,6 +377,8 @@ class Connection:
             out += turns.take(None if self._state is CLOSED else HANDOUT_BYTES)
             self.bytes_pending = turns.held_bytes
             self._ticker.written = True
+            if not turns.held_bytes and self._state is not CLOSED:
+                self._writer = self._outgoing.quick_writer()
         return out
 
     def deadline(self) -> float | None:
@@ -370,7 +386,7 @@ class Connection:
         if self._state is CLOSED:
             return None
         if self._incoming is None:
-            return min(self._setup_due, self._setup_cap)
+            return self._setup.due
         aged = self._incoming.fragments.deadline()
         return self._ticker.due if aged is None else min(self._ticker.due, aged)
 
@@ -380,7 +396,9 @@ class Connection:
         if self._state is CLOSED:
             return
         if self._incoming is None:
-            self._check_setup(now)
+            if self._setup.ran_out(now):
+                who = self.peer or "a peer"
+                self._close("setup_timeout", f"{who} was too slow in the handshake ({self._state})")
             return
         tick, gone = self._ticker.check(now, pending=self.bytes_pending > 0)
         if gone:
@@ -460,7 +478,7 @@ class Connection:
         handshake.outgoing.clear()
         self._events += handshake.events
         handshake.events.clear()
-        self._stepped = True
+        self._setup.stepped = True
         self._state = handshake.state
         if self._state is State.CONNECTED:
             self._begin_messages(handshake.flags)
@@ -472,19 +490,9 @@ class Connection:
         self._incoming = Incoming(self.peer, flags, limits, self._none)
         self._incoming.handle_time(self._now)
         self._outgoing = Outgoing(flags, limits, self._none)
-        self._quick = self._outgoing if self._outgoing.as_they_are else None
+        self._writer = self._outgoing.quick_writer()
         hidden = DistFlags.PUBLISHED not in flags
         self._ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
-
-    def _check_setup(self, now: float) -> None:
-        if now < self._setup_due and now < self._setup_cap:
-            return
-        if self._stepped and now < self._setup_cap:
-            self._stepped = False
-            self._setup_due = now + self._setup_time
-            return
-        who = self.peer or "a peer"
-        self._close("setup_timeout", f"{who} was too slow in the handshake ({self._state})")
 
     def _fail(self, error: ProtocolError) -> None:
         self._close("protocol_error", f"{self.peer or 'a peer'} broke the protocol: {error}", error)
@@ -493,7 +501,7 @@ class Connection:
         if self._state is CLOSED:
             return
         self._state = State.CLOSED
-        self._quick = self._ahead = None
+        self._writer = self._ahead = None
         self._events.append(Closed(reason, text, error))
         if self._incoming is not None:
             self._incoming.fragments.clear()

@@ -1,6 +1,7 @@
 """From a packet to a control message: the three payload forms, once the connection is up."""
 
 import struct
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ class Incoming:
         self._atoms = IncomingAtoms()
         self._openings = Openings()
         options = term_options(limits, none)
-        self._decode = partial(decode_bare, **options) if options else decode_bare
+        self._decode: Callable[..., tuple[Term, int]] = partial(decode_bare, **options)
         self._max_packet_bytes = most = limits.max_packet_bytes(flags)
         known = (self._openings.by_size, most, self._atoms.known, RECORDS)
         self.read_packets = PacketReader(*known, **options).read

@@ -9,9 +9,6 @@ from erldist_proto._flags import DistFlags
 
 MIB = 1024 * 1024
 
-HANDSHAKE_TIME_CAP = 30.0
-"""Seconds a whole handshake may last: a bound on each step alone adds up, step by step."""
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:

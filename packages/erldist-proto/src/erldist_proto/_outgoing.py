@@ -1,10 +1,9 @@
 """From a control message to the buffers of its frames, once the connection is up."""
 
-from functools import partial
 from struct import Struct
 from typing import Any, Final
 
-from etf_codec import Atom, Pid, Reference, Term, encode_bare, encode_packet, encode_referring
+from etf_codec import Atom, PacketWriter, Pid, Reference, Term, encode_bare, encode_referring
 
 from erldist_proto._control import ControlMessage, serialize
 from erldist_proto._control_messages import AliasSend, RegSend, SendSender
@@ -43,11 +42,8 @@ class Outgoing:
         "_limits",
         "_options",
         "_sequence",
-        "as_they_are",
-        "encode_packet",
-        "headers",
-        "packet_bytes",
         "turns",
+        "writer",
     )
 
     def __init__(self, flags: DistFlags, limits: ConnectionLimits, none: Atom | None) -> None:
@@ -59,15 +55,16 @@ class Outgoing:
         self._conversions = conversions(flags)
         self._inline = InlineAtoms()
         self._limits = limits
-        self.headers = {} if self._atoms is None else self._atoms.known
-        self.packet_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
-        # Without options it is called as it is, by position: the quickest way.
-        self.encode_packet = partial(encode_packet, **self._options) if self._options else encode_packet
-        # Whether the peer takes them in the form that MESSAGES says, behind a header.
-        usual = self._conversions.keys().isdisjoint(MESSAGES.values())
-        self.as_they_are = usual and self._atoms is not None
+        headers = {} if self._atoms is None else self._atoms.known
+        packet_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
+        self.writer = PacketWriter(headers, packet_bytes, **self._options)
         self._sequence = 0
         self.turns = Turns()
+
+    def quick_writer(self) -> PacketWriter | None:
+        """What writes MESSAGES, if the peer takes them in that form, behind a header."""
+        usual = self._conversions.keys().isdisjoint(MESSAGES.values())
+        return self.writer if usual and self._atoms is not None else None
 
     def send(self, message: ControlMessage, payload: Term) -> list[Buffer]:
         """The buffers to write for a message now; none where it waits in `turns`, or must not be told.
@@ -91,7 +88,7 @@ class Outgoing:
         else:
             raise LocalProtocolError(f"{type(message).__name__} has no payload")
         if self._atoms is not None and not self.turns.held_bytes:
-            packet = self.encode_packet(terms, self.headers, self.packet_bytes)
+            packet = self.writer.write(terms)
             if isinstance(packet, bytes):
                 return [packet]
             refs, pieces = packet

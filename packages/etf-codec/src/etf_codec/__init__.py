@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from ._atom import Atom
 from ._backend import (
     PacketReader,
+    PacketWriter,
     backend,
     decode,
     decode_bare,
     decode_prefix,
     encode,
     encode_bare,
-    encode_packet,
     encode_parts,
     encode_referring,
 )
@@ -42,6 +42,7 @@ __all__ = [
     "MismatchError",
     "NativeRecord",
     "PacketReader",
+    "PacketWriter",
     "Pid",
     "Port",
     "Reference",
@@ -54,7 +55,6 @@ __all__ = [
     "decode_prefix",
     "encode",
     "encode_bare",
-    "encode_packet",
     "encode_parts",
     "encode_referring",
     "from_term",

@@ -7,9 +7,22 @@ it is installed. Both share the classes and errors of this package and give the 
 from importlib import import_module
 from os import environ
 from types import ModuleType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from . import _decoder, _encoder
+
+__all__ = [
+    "PacketReader",
+    "PacketWriter",
+    "backend",
+    "decode",
+    "decode_bare",
+    "decode_prefix",
+    "encode",
+    "encode_bare",
+    "encode_parts",
+    "encode_referring",
+]
 
 # Changes whenever what is listed below, or the classes they share, change so that native code must
 # follow.
@@ -45,18 +58,24 @@ def _native() -> ModuleType | None:
 
 
 _codec = _native()
-_encode = _encoder if _codec is None else _codec
-_decode = _decoder if _codec is None else _codec
 
-encode = _encode.encode
-encode_parts = _encode.encode_parts
-encode_bare = _encode.encode_bare
-encode_referring = _encode.encode_referring
-encode_packet = _encode.encode_packet
-decode = _decode.decode
-decode_prefix = _decode.decode_prefix
-decode_bare = _decode.decode_bare
-PacketReader = _decode.PacketReader
+if TYPE_CHECKING:
+    # Both have the same signatures; a type checker only sees those in Python.
+    from ._decoder import PacketReader, decode, decode_bare, decode_prefix
+    from ._encoder import PacketWriter, encode, encode_bare, encode_parts, encode_referring
+else:
+    _encode = _encoder if _codec is None else _codec
+    _decode = _decoder if _codec is None else _codec
+
+    encode = _encode.encode
+    encode_parts = _encode.encode_parts
+    encode_bare = _encode.encode_bare
+    encode_referring = _encode.encode_referring
+    PacketWriter = _encode.PacketWriter
+    decode = _decode.decode
+    decode_prefix = _decode.decode_prefix
+    decode_bare = _decode.decode_bare
+    PacketReader = _decode.PacketReader
 
 
 def backend() -> Literal["python", "native"]:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from . import _tags as tags
 from ._atom import Atom
 from ._errors import EncodeError
+from ._identifiers import Pid
 from ._limits import DEFAULT_LIMITS, Limits
 from ._term_writer import write_term
 from ._terms import LocalTerm, Term
@@ -174,38 +175,59 @@ def encode_referring(
     return tuple(references)[:MAX_REFERRED], parts
 
 
-def encode_packet(
-    terms: Iterable[Term],
-    headers: Mapping[tuple[Atom, ...], bytes],
-    max_bytes: int,
-    *,
-    none: Atom | None = None,
-    legacy_identifiers: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
-) -> bytes | tuple[tuple[Atom, ...], Parts]:
-    """Write terms as a whole packet: its length in 32 bits, 131, 68, the header for their atoms, the terms.
+class PacketWriter:
+    """Writes terms as whole packets: their length in 32 bits, 131, 68, the header for their atoms, the terms.
 
     Args:
-        terms: As for `encode_bare`.
-        headers: Distribution headers, from their number of atoms on, by the atoms that they list.
+        headers: Distribution headers, from their number of atoms on, by the atoms that they list; they may
+            change between two packets.
         max_bytes: Longer terms are left to the caller.
         none: As for `encode`.
         legacy_identifiers: As for `encode`.
         limits: As for `encode_bare`.
-
-    Returns:
-        The packet; or what `encode_referring` does, where the atoms need another header, the terms are too
-        long, or a binary among them is so large that it stays a piece of its own.
-
-    Raises:
-        EncodeError: As for `encode`.
     """
-    refs, parts = encode_referring(terms, none=none, legacy_identifiers=legacy_identifiers, limits=limits)
-    header = headers.get(refs)
-    if header is None or len(parts) > 1 or len(parts[0]) > max_bytes:
-        return refs, parts
-    size = len(header) + len(parts[0])
-    return b"".join((_PACKET_START.pack(2 + size, tags.VERSION, _DIST_HEADER), header, parts[0]))
+
+    __slots__ = ("_headers", "_max_bytes", "_options")
+
+    def __init__(
+        self,
+        headers: Mapping[tuple[Atom, ...], bytes],
+        max_bytes: int,
+        *,
+        none: Atom | None = None,
+        legacy_identifiers: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._headers = headers
+        self._max_bytes = max_bytes
+        self._options: dict[str, Any] = {
+            "none": none,
+            "legacy_identifiers": legacy_identifiers,
+            "limits": limits,
+        }
+
+    def write(self, terms: Iterable[Term]) -> bytes | tuple[tuple[Atom, ...], Parts]:
+        """Write terms, of which `encode_bare` says more.
+
+        Returns:
+            The packet; or what `encode_referring` does, where the atoms need another header, the terms are
+            too long, or a binary among them is so large that it stays a piece of its own.
+
+        Raises:
+            EncodeError: As for `encode`.
+        """
+        refs, parts = encode_referring(terms, **self._options)
+        header = self._headers.get(refs)
+        if header is None or len(parts) > 1 or len(parts[0]) > self._max_bytes:
+            return refs, parts
+        size = len(header) + len(parts[0])
+        return b"".join((_PACKET_START.pack(2 + size, tags.VERSION, _DIST_HEADER), header, parts[0]))
+
+    def write_message(
+        self, operation: int, sender: Pid, to: Term, message: Term
+    ) -> bytes | tuple[tuple[Atom, ...], Parts]:
+        """Write the terms `{Operation, FromPid, To}` and `Message`."""
+        return self.write(((operation, sender, to), message))
 
 
 def _writing(deterministic: bool, none: Atom | None, legacy_identifiers: bool, limits: Limits) -> Writing:

@@ -102,11 +102,7 @@ def put_first(mailbox: deque[Term], urgent: deque[Term]) -> None:
 
 def alias_of(tag: Term) -> Reference | None:
     """Return the alias in a call's tag: `[alias|Alias]`, or `[[alias|Alias]|Monitor]` of a multi_call."""
-    if type(tag) is not ImproperList:
-        return None
-    if tag.items == ALIASED:
-        return tag.tail if type(tag.tail) is Reference else None
-    if len(tag.items) != 1:
+    if type(tag) is not ImproperList or len(tag.items) != 1:
         return None
     head = tag.items[0]
     if head is not ALIAS and type(head) is ImproperList and len(head.items) == 1:

@@ -119,7 +119,7 @@ class Completion:
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender", "tag")
+    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -134,8 +134,6 @@ class Request(Completion):
         self._monitor: Monitor | None = None
         # Where the tasks of the shell wait for it.
         self.resting_place: Waiter | None = None
-        # What a callee of another node knows it by.
-        self.tag: ImproperList | None = None
 
     def begin(self, to: ServerRef, record: ProcessRecord | None, request: Term) -> None:
         """Watch the callee, then send the request; `record` is the callee if it lives on this node."""
@@ -314,7 +312,7 @@ async def call(
     answer, pending._value = pending._value, None
     if pending._watched is not None:
         # Nothing is left of it but its reference, and the next one has another.
-        pending._watched = pending.tag = None
+        pending._watched = None
         kernel.callees.answered = pending
     elif pending._callee is not None:
         pending.recycle()
@@ -324,30 +322,28 @@ async def call(
 def _send_request(kernel: Kernel, sender: Pid, to: Pid, request: Term) -> Request:
     """Send a request to a process of another node."""
     callees = kernel.callees
-    tag = callees.ahead
+    callee = callees.last
+    if callee is None or callee.pid is not to or callee.sender is not sender:
+        callee = callees.find(sender, to)
+    tag, callees.ahead = callees.ahead, None
     if tag is None:
         tag = kernel.references.make_tag()
-    else:
-        callees.ahead = None
+    message = (GEN_CALL, (sender, tag), request)
+    send = kernel.channels.get(to.node)
+    sent = send is not None and not kernel.outbox and send(sender, to, message)
+    # From here on the callee may be at work; its answer finds what waits for it, for it is read later.
     ref = tag.tail
     pending = callees.answered
     if type(pending) is Request:
         callees.answered = None
-        pending.sender, pending.ref = sender, ref
-        pending.done = False
+        pending.sender, pending.ref, pending.done = sender, ref, False
     else:
         pending = Request(kernel, sender, ref)
-    pending.tag = tag
     kernel.aliases[ref.ids] = pending
-    callee = callees.last
-    if callee is None or callee.pid is not to or callee.sender is not sender:
-        callee = callees.find(sender, to)
     pending._watched = callee
     callee.callers[pending] = None
     callee.used = True
-    message = (GEN_CALL, (sender, tag), request)
-    send = kernel.channels.get(to.node)
-    if send is None or kernel.outbox or not send(sender, to, message):
+    if not sent:
         kernel.outbox.append(MessageSignal(sender, to, message))
         if kernel.shell is not None and not kernel.held:
             kernel.shell.pump()
@@ -385,6 +381,11 @@ def cast(kernel: Kernel, sender: Pid, to: ServerRef, message: Term) -> None:
 def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     """Send a reply to whoever made a call (`gen_server:reply/2`), by the route its tag asks for."""
     pid, tag = caller
+    if type(tag) is ImproperList and tag.items == ALIASED and type(tag.tail) is Reference:
+        # As sent by nearly all.
+        send = kernel.channels.get(tag.tail.node)
+        if send is not None and not kernel.outbox and send(sender, tag.tail, (tag, term)):
+            return
     if type(tag) is Reference:
         pending = kernel.references.alias_target(tag)
         if type(pending) is Request:
@@ -396,12 +397,10 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     if alias is None:
         kernel.send(sender, pid, (tag, term))
         return
-    send = kernel.channels.get(alias.node)
-    if send is None or kernel.outbox or not send(sender, alias, (tag, term)):
-        if alias.node == kernel.node:
-            kernel.send(sender, alias, (tag, term))
-        else:
-            kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
+    if alias.node == kernel.node:
+        kernel.send(sender, alias, (tag, term))
+    else:
+        kernel.emit(AliasSignal(sender, alias, (tag, term), pid))
 
 
 def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:

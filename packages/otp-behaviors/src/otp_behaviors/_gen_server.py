@@ -182,17 +182,29 @@ class ServerProcess(LocalProcess):
         return spent + 1
 
     def take(self, message: Term) -> bool:
-        """Handle a message as `turn` would; false while a coroutine of the server waits."""
+        """Answer a request of another node as `turn` would; false if the message is none, or has to wait."""
         kernel = self.kernel
-        if self.status is not IDLE or kernel.run_queue:
+        if self.status is not IDLE or kernel.run_queue or self.coroutine is not None:
             return False
-        if self.coroutine is not None or self.waiting is not None:
+        if type(message) is not tuple or len(message) != 3 or message[0] is not GEN_CALL:
             return False
+        _, caller, request = message
         kernel.running, kernel.current = True, self
         self.status = RUNNING
         work = None
         try:
-            work = self._handle(message)
+            if self._deadline is not None:
+                self._cancel_timeout()
+            result = self.server.handle_call(request, caller)
+            if type(result) is CoroutineType:
+                work = self._finish(result, caller, request)
+            else:
+                if result is not NO_REPLY:
+                    reply(kernel, self.pid, caller, result)
+                if self.continuation is not None:
+                    work = self._continue()
+        except Exception as error:
+            work = self._failed(error, caller, request)
         except BaseException as error:
             # SystemExit, or the like; see `Kernel.run`.
             kernel.exit(self, from_exception(error), error)

@@ -214,7 +214,10 @@ class ProcessRecord(ABC):
         """
 
     def take(self, message: Term) -> bool:
-        """Handle a message at once, while idle and nobody else has work; false if it has to be put away."""
+        """Answer a request of another node at once, while idle; false if it is none, or has to be put away.
+
+        Only called when no process runs, and by who then sees to those that have something to do.
+        """
         return False
 
     @abstractmethod

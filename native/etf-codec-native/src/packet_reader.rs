@@ -1,4 +1,4 @@
-//! Whole packets: a read of those that begin as others did, and the one that a message is sent in.
+//! Whole packets, read: those that begin as others did.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyTuple};
@@ -8,20 +8,15 @@ use smallvec::SmallVec;
 use crate::bounds::Bounds;
 use crate::cursor::Cursor;
 use crate::decode::Options;
-use crate::encode;
 use crate::reader::Reader;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
 use crate::tags;
-use crate::writer::Writer;
 
 type Any<'py> = Bound<'py, PyAny>;
 
 /// What precedes the number of atoms in a header, the length of the packet aside.
-const HEADER_START: [u8; 2] = [tags::VERSION, tags::DIST_HEADER];
-
-/// The length of a packet, and the start of its header.
-const START_BYTES: usize = 4 + HEADER_START.len();
+pub const HEADER_START: [u8; 2] = [tags::VERSION, tags::DIST_HEADER];
 
 /// Openings by their size: the size that a packet had is tried first for the next.
 type Sizes<'py> = SmallVec<[(usize, Bound<'py, PyDict>); 2]>;
@@ -274,50 +269,4 @@ fn header(body: &[u8]) -> Option<(&[u8], usize)> {
     let count = usize::from(*rest.first()?);
     let size = 2 + count / 2 + count;
     Some((rest.get(..size)?, HEADER_START.len() + size))
-}
-
-/// Write terms as a whole packet, if the header for their atoms is known; otherwise as `encode_referring` does.
-#[pyfunction]
-#[pyo3(signature = (terms, headers, max_bytes, *, none=None, legacy_identifiers=None, limits=None))]
-#[pyo3(
-    text_signature = "(terms, headers, max_bytes, *, none=None, legacy_identifiers=False, limits=Limits())"
-)]
-pub fn encode_packet<'a, 'py>(
-    terms: &'a Any<'py>,
-    headers: &'a Any<'py>,
-    max_bytes: &'a Any<'py>,
-    none: Option<&'a Any<'py>>,
-    legacy_identifiers: Option<&'a Any<'py>>,
-    limits: Option<&'a Any<'py>>,
-) -> PyResult<Any<'py>> {
-    let py = terms.py();
-    let shared = Shared::get(py)?;
-    let options = encode::Options { compressed: None, deterministic: None, none, legacy_identifiers, limits };
-    let terms = encode::in_tuple(terms)?;
-    let finish = |writer: &Writer<'_, 'py>, atoms: Bound<'py, PyTuple>| {
-        if writer.out.is_plain() && writer.out.len() <= max_bytes.extract()? {
-            if let Some(header) = headers.cast::<PyDict>()?.get_item(&atoms)? {
-                return Ok(packed(py, header.cast::<PyBytes>()?.as_bytes(), &writer.out.bytes)?.into_any());
-            }
-        }
-        Ok((atoms, writer.out.parts(py)?).into_pyobject(py)?.into_any())
-    };
-    or_python(encode::referring(shared, &options, &terms, finish), || {
-        let keywords = options.keywords(py)?;
-        shared.encoder.bind(py).call_method("encode_packet", (&terms, headers, max_bytes), Some(&keywords))
-    })
-}
-
-/// A packet of a header and what refers to it.
-fn packed<'py>(py: Python<'py>, header: &[u8], terms: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let length = u32::try_from(HEADER_START.len() + header.len() + terms.len())?;
-    PyBytes::new_with(py, START_BYTES + header.len() + terms.len(), |packet| {
-        let (start, rest) = packet.split_at_mut(START_BYTES);
-        start[..4].copy_from_slice(&length.to_be_bytes());
-        start[4..].copy_from_slice(&HEADER_START);
-        let (place, rest) = rest.split_at_mut(header.len());
-        place.copy_from_slice(header);
-        rest.copy_from_slice(terms);
-        Ok(())
-    })
 }
