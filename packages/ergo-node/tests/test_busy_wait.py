@@ -88,9 +88,9 @@ def test_a_loop_that_does_not_sleep_anyway_is_left_alone() -> None:
 
 def test_a_wait_that_nothing_came_in_is_left_out_more_and_more_often() -> None:
     loop = Loop()
-    waits = [number for number in range(100) if loop.message_in_vain()]
-    assert waits[:6] == [0, 2, 6, 14, 30, 46]
-    assert all(later - earlier == LEFT_OUT + 1 for earlier, later in pairwise(waits[4:]))
+    waits = [number for number in range(400) if loop.message_in_vain()]
+    assert waits[:8] == [0, 2, 6, 14, 30, 62, 126, 190]
+    assert all(later - earlier == LEFT_OUT + 1 for earlier, later in pairwise(waits[6:]))
 
 
 def test_a_conversation_after_waits_in_vain_has_the_loop_awake_again() -> None:
@@ -155,7 +155,7 @@ class LookingSelector(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-@pytest.mark.parametrize(("busy_wait", "least", "most"), [(0.2, 100, 10**9), (0.0, 0, 99)])
+@pytest.mark.parametrize(("busy_wait", "least", "most"), [(0.2, 1000, 10**9), (0.0, 0, 999)])
 def test_a_node_looks_for_what_follows_a_message(
     free_tcp_port: int, busy_wait: float, least: int, most: int
 ) -> None:

@@ -38,7 +38,8 @@ class ShortWay(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
         transport, kernel, table = self._transport, self._kernel, self._table
-        messages = self._receive_messages(data)
+        receive_messages = self._receive_messages
+        messages = receive_messages(data)
         if messages is None or len(messages) != 1:
             transport.received(messages, len(data))
             return

@@ -344,10 +344,10 @@ class ProtocolNetwork(Network):
 
     def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
         """Call a function in each turn of the event loop until it returns false."""
-        call_soon = asyncio.get_running_loop().call_soon
+        loop = asyncio.get_running_loop()
+        loop.call_soon(_stay_awake, loop, turn)
 
-        def stay_awake() -> None:
-            if turn(monotonic()):
-                call_soon(stay_awake)
 
-        call_soon(stay_awake)
+def _stay_awake(loop: asyncio.AbstractEventLoop, turn: Callable[[float], bool]) -> None:
+    if turn(monotonic()):
+        loop.call_soon(_stay_awake, loop, turn)

@@ -17,7 +17,7 @@ from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import MESSAGES, PLAIN, Outgoing
+from erldist_proto._outgoing import MESSAGES, Outgoing, plain_op
 from erldist_proto._setup_timer import SetupTimer
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
@@ -226,7 +226,8 @@ class Connection:
             return self._receive(data)
         self._ticker.read = True
         # As `Incoming.read`, without a call of its own.
-        messages, end, raw = incoming.read_packets(data, 0)
+        read_packets = incoming.read_packets
+        messages, end, raw = read_packets(data, 0)
         if raw:
             messages, end = incoming.opened(data, messages, end)
         if end != len(data):
@@ -331,7 +332,7 @@ class Connection:
         if writer is None:
             self.send(MESSAGES[type(to)](sender, to), message)
             return b""
-        op = PLAIN.get(type(to))
+        op = plain_op(type(to))
         if op is not None:
             packet = writer.write_message(op, sender, to, message)
         else:

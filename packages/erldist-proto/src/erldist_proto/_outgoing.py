@@ -27,8 +27,8 @@ PASS_THROUGH: Final = 112
 MESSAGES: Final[dict[type, type[Any]]] = {Pid: SendSender, Reference: AliasSend, Atom: RegSend}
 """The control message with which a message goes to a process, an alias, or a registered name."""
 
-PLAIN: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
-"""Those of the form `{Op, FromPid, To}`."""
+plain_op: Final = {Pid: SendSender.op, Reference: AliasSend.op}.get
+"""Returns the operation of those that have the form `{Op, FromPid, To}`, by the class of `To`."""
 
 
 class Outgoing:

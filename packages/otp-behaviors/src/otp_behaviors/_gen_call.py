@@ -284,8 +284,8 @@ async def call(
             # As `pending.wait`, without a coroutine of its own.
             waiting = None
             if timeout is not None:
-                waiting = kernel.timeouts.of(timeout)
-                waiting[pending] = deadline = kernel.now() + timeout
+                waiting, now = kernel.timeouts.of(timeout), kernel.now
+                waiting[pending] = deadline = now() + timeout
                 if deadline < kernel.alarm and shell is not None:
                     shell.ready()
             pending._waiter = waiter

@@ -74,6 +74,43 @@ class Kernel:
         max_processes: how many may be alive at once, as `erl +P`.
     """
 
+    # More attributes than CPython finds quickly in an object without slots.
+    __slots__ = (
+        "_dying",
+        "_propagating",
+        "alarm",
+        "aliases",
+        "callees",
+        "channels",
+        "current",
+        "deferred",
+        "deliver",
+        "deliveries",
+        "effects",
+        "fair_share",
+        "held",
+        "links",
+        "make_ref",
+        "max_processes",
+        "monitors",
+        "node",
+        "nodes",
+        "now",
+        "outbox",
+        "receivers",
+        "reductions",
+        "references",
+        "run_queue",
+        "running",
+        "shell",
+        "spare_request",
+        "spawns",
+        "table",
+        "time_offset",
+        "timeouts",
+        "timers",
+    )
+
     def __init__(
         self,
         node: str = "nonode@nohost",

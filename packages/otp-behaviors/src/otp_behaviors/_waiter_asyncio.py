@@ -49,7 +49,8 @@ class FutureWaiter:
         if self._woken:
             self._woken = False
             return WOKEN
-        self._future = future = self._create_future()
+        create_future = self._create_future
+        self._future = future = create_future()
         return future
 
 
