@@ -18,8 +18,8 @@ NEEDLESS: Final = 3
 """Turns of the event loop in which the next message has come if the loop would not have slept anyway."""
 
 LEFT_OUT: Final = 63
-"""Messages after which there is no wait, at most, since waits have not paid. So a message costs a 64th part of
-`BUSY_WAIT` at the worst, and a conversation has begun after as many."""
+"""Messages after which there is no wait, at most, since waits have not paid. So a message costs a 64th part
+of `BUSY_WAIT` at the worst, and a conversation has begun after as many."""
 
 
 class BusyWait:

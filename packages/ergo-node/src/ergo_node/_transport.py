@@ -9,14 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from socket import socket
 from time import monotonic
 from typing import Final, TypeAlias
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
-from erldist_proto import Closed, Connected, Connection, ControlMessage, Event
-from etf_codec import Atom, Pid, Reference, Term
+from erldist_proto import Closed, Connected, Connection, ControlMessage, Event, LocalProtocolError
+from etf_codec import Atom, EtfError, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
 from ergo_node._errors import TLS_FAILED, TlsError
@@ -274,10 +275,22 @@ class StreamTransport(Transport):
                 self._written.set()
         else:
             self.may_write = False
-            self._send_now(self._socket)
+            self._send_now(self._socket, joined(self._output()))
 
-    def _send_now(self, sock: socket) -> None:
-        pieces = joined(self._output())
+    def transmit(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> bool:
+        """Send a message and write it, if the socket takes it at once and nothing is before it."""
+        sock = self._socket
+        if sock is None or not self.may_write or self._in_flight or self.tls is not None:
+            return False
+        try:
+            packet = self.connection.message_to_send(sender, to, message)
+        except (EtfError, LocalProtocolError):
+            return False
+        self.may_write = False
+        self._send_now(sock, [packet] if packet else joined(self._output()))
+        return True
+
+    def _send_now(self, sock: socket, pieces: list[bytes | memoryview]) -> None:
         for index, piece in enumerate(pieces):
             try:
                 sent = sock.send(piece)
@@ -315,10 +328,10 @@ class StreamTransport(Transport):
         self._reading.set()
 
     async def _read(self) -> None:
-        receive = self._stream.receive
+        receive = self._receive if self._socket is None else partial(self._receive_at, self._socket)
         while self.closed is None:
             try:
-                data = await receive(READ_BYTES)
+                data = await receive()
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 self._ended()
             else:
@@ -329,6 +342,23 @@ class StreamTransport(Transport):
                 self.may_write, self._handling = True, False
             if self.connection.bytes_pending or self.tls is not None or self.closed is not None:
                 self.flush()
+
+    async def _receive(self) -> bytes:
+        return await self._stream.receive(READ_BYTES)
+
+    async def _receive_at(self, sock: socket) -> bytes:
+        """The same without the stream, which tries to read before it waits, mostly for nothing."""
+        while True:
+            await anyio.wait_readable(sock)
+            try:
+                data = sock.recv(READ_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise anyio.BrokenResourceError from error
+            if not data:
+                raise anyio.EndOfStream
+            return data
 
     async def _write(self) -> None:
         with self._writing:
