@@ -1,7 +1,7 @@
 //! Whole packets, read: those that begin as others did.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 
 use smallvec::SmallVec;
 
@@ -221,14 +221,21 @@ impl<'py> Reading<'_, 'py> {
             return Ok(None);
         }
         let Some(known) = self.records.get_item(first)? else { return Ok(None) };
-        let (class, types) = known.extract::<(Any<'py>, Bound<'py, PyTuple>)>()?;
-        let fields = tuple.get_slice(1, tuple.len());
-        let fit = fields.len() == types.len()
-            && fields
-                .iter_borrowed()
-                .zip(types.iter_borrowed())
-                .all(|(field, kind)| field.get_type().is(kind));
-        Ok(if fit { Some(class.call1(fields)?) } else { None })
+        let known = known.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
+        let (names, types) = (known.get_borrowed_item(1)?, known.get_borrowed_item(2)?);
+        let names = names.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
+        let types = types.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
+        let fields = || tuple.iter_borrowed().skip(1);
+        let fit = tuple.len() == types.len() + 1
+            && fields().zip(types.iter_borrowed()).all(|(field, kind)| field.get_type().is(kind));
+        if !fit {
+            return Ok(None);
+        }
+        let made = self.shared.new_object.bind(tuple.py()).call1((known.get_borrowed_item(0)?,))?;
+        for (name, field) in names.iter_borrowed().zip(fields()) {
+            made.setattr(name.cast::<PyString>().map_err(|_| Stop::Rerun)?, field)?;
+        }
+        Ok(Some(made))
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Shared {
     pub default_limits: Py<PyAny>,
     pub default_bounds: Bounds,
 
+    /// `object.__new__`
+    pub new_object: Py<PyAny>,
+
     pub decoder: Py<PyAny>,
     pub reading: Py<PyAny>,
     pub default_reading: Py<PyAny>,
@@ -76,6 +79,7 @@ impl Shared {
             no: PyBool::new(py, false).to_owned().into_any().unbind(),
             default_limits,
             default_bounds,
+            new_object: py.get_type::<PyAny>().getattr("__new__")?.unbind(),
             decoder: py.import("etf_codec._decoder")?.into_any().unbind(),
             reading: from("_reader", "Reading")?,
             default_reading: from("_decoder", "_DEFAULT_READING")?,

@@ -1,6 +1,7 @@
 """Terms in the packets of a distribution channel: a whole read decoded at once, atoms that are listed."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from etf_codec import (
@@ -110,11 +111,15 @@ def test_a_packet_with_a_header_ends_a_run_if_it_is_the_callers(body: bytes) -> 
     assert (end, raw) == (len(first), 1)
 
 
-class Made(NamedTuple):
+@dataclass(slots=True)
+class Made:
     """What is made of `{7, Atom, Bytes}`."""
 
     name: Atom
     text: bytes
+
+
+MADE = (Made, ("name", "text"), (Atom, bytes))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,7 @@ class Made(NamedTuple):
 def test_a_tuple_with_a_term_behind_it_becomes_what_the_caller_makes_of_it(
     control: tuple[Any, ...], made: Made | None
 ) -> None:
-    reader = PacketReader({}, 100, HEADERS, {7: (Made, (Atom, bytes)), 1: (Made, (Atom, bytes))})
+    reader = PacketReader({}, 100, HEADERS, {7: MADE, 1: MADE})
     alone, behind = (
         packet(b"\x83D\1\0\5" + b"".join(encode_bare(terms, None))) for terms in ((control,), (control, 5))
     )

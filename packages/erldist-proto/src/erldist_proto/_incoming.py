@@ -29,8 +29,8 @@ NEXT_FRAGMENT_START: Final = struct.Struct(">IBBQQ")
 HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
 """With either of these, messages carry a header; with neither they are passed through."""
 
-RECORDS: Final[dict[int, tuple[type[ControlMessage], tuple[type, ...]]]] = {
-    AliasSend.op: (AliasSend, (Pid, Reference))
+RECORDS: Final[dict[int, tuple[type[ControlMessage], tuple[str, ...], tuple[type, ...]]]] = {
+    AliasSend.op: (AliasSend, ("from_pid", "alias"), (Pid, Reference))
 }
 """What answers most calls, and names a reference, so that no two begin alike: the codec makes it, without the
 ways of `parse`."""

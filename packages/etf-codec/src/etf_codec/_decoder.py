@@ -1,7 +1,7 @@
 """Bytes to terms: the version byte, compression, and the options."""
 
 import zlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from . import _tags as tags
@@ -205,8 +205,9 @@ class PacketReader:
             No opening may begin another.
         max_packet_bytes: A packet that announces more ends the run.
         headers: Distribution headers without new entries, from their number of atoms on, and those atoms.
-        records: What to make of a tuple with a term behind it, by the integer that it begins with: a class,
-            which is called with the other elements if these are of exactly these types.
+        records: What to make of a tuple with a term behind it, by the integer that it begins with: an object
+            of this class, whose attributes of these names take the other elements if these are of exactly
+            these types. Nothing of the class is called.
         none: As for `decode`.
         limits: As for `decode`.
 
@@ -220,7 +221,7 @@ class PacketReader:
         openings: Mapping[int, Mapping[bytes, tuple[Any, Sequence[Atom]]]],
         max_packet_bytes: int,
         headers: Mapping[bytes, Sequence[Atom]] = _NO_HEADERS,
-        records: Mapping[int, tuple[Callable[..., Any], tuple[type, ...]]] = _NO_RECORDS,
+        records: Mapping[int, tuple[type, tuple[str, ...], tuple[type, ...]]] = _NO_RECORDS,
         *,
         none: Atom | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -300,9 +301,12 @@ class PacketReader:
     def _record(self, term: tuple[Term, ...]) -> Any:
         """What is to be made of a tuple, None if nothing."""
         known = self._records.get(term[0]) if term and type(term[0]) is int else None
-        if known is None or tuple(map(type, term[1:])) != known[1]:
+        if known is None or tuple(map(type, term[1:])) != known[2]:
             return None
-        return known[0](*term[1:])
+        made: object = object.__new__(known[0])
+        for name, value in zip(known[1], term[1:], strict=True):
+            setattr(made, name, value)
+        return made
 
 
 def _after_header(

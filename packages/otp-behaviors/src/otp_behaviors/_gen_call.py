@@ -284,7 +284,9 @@ async def call(
             # As `pending.wait`, without a coroutine of its own.
             waiting = None
             if timeout is not None:
-                waiting, now = kernel.timeouts.of(timeout), kernel.now
+                waiting, now = kernel.timeouts.waiting.get(timeout), kernel.now
+                if waiting is None:
+                    waiting = kernel.timeouts.of(timeout)
                 waiting[pending] = deadline = now() + timeout
                 if deadline < kernel.alarm and shell is not None:
                     shell.ready()

@@ -19,14 +19,14 @@ class Expiring(Protocol):
 class Timeouts:
     """The calls of a kernel that wait with a timeout, by its length in seconds, with their deadlines."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[float, dict[Expiring, float]] = {}
+        self.waiting: dict[float, dict[Expiring, float]] = {}
 
     def __len__(self) -> int:
         """How many calls wait."""
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, self.waiting.values()))
 
     def of(self, seconds: float) -> dict[Expiring, float]:
         """Return the calls that wait for so long, with their deadlines: for a call to enter, and to leave.
@@ -34,22 +34,22 @@ class Timeouts:
         Raises:
             ValueError: it is no time that a call can wait.
         """
-        waiting = self._waiting.get(seconds)
+        waiting = self.waiting.get(seconds)
         if waiting is None:
             if not 0 <= seconds < inf:
                 raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {seconds!r}")
-            waiting = self._waiting[seconds] = {}
+            waiting = self.waiting[seconds] = {}
         return waiting
 
     def deadline(self) -> float | None:
         """Return when the next call has waited for too long, or None."""
         return min(
-            (next(iter(waiting.values())) for waiting in self._waiting.values() if waiting), default=None
+            (next(iter(waiting.values())) for waiting in self.waiting.values() if waiting), default=None
         )
 
     def handle_time(self, now: float) -> None:
         """End the waits that are too long at `now`."""
-        for seconds, waiting in list(self._waiting.items()):
+        for seconds, waiting in list(self.waiting.items()):
             late = []
             for call, deadline in waiting.items():
                 if deadline > now:
@@ -58,6 +58,6 @@ class Timeouts:
             for call in late:
                 del waiting[call]
             if not waiting:
-                del self._waiting[seconds]
+                del self.waiting[seconds]
             for call in late:
                 call.expire()
