@@ -102,6 +102,35 @@ async def test_a_call_makes_the_connection_it_needs(epmd: Epmd) -> None:
         assert await near.call(teller.pid, ("again", 0)) == b"again"
 
 
+async def test_what_waited_for_a_connection_goes_before_what_is_sent_when_it_is_up(pair: Pair) -> None:
+    near, far = pair
+    heard: list[Any] = []
+    enough = anyio.Event()
+
+    class Listener(GenServer):
+        def init(self) -> None: ...
+
+        def handle_info(self, message: Any) -> None:
+            heard.append(message)
+            if message == 2 * ROUNDS - 1:
+                enough.set()
+
+    listener = await far.start(Listener)
+
+    async def speak(process: Process) -> None:
+        for number in range(ROUNDS):
+            process.send(listener.pid, number)
+        event = await process.receive()
+        assert event[0] == Atom("nodeup")
+        for number in range(ROUNDS, 2 * ROUNDS):
+            process.send(listener.pid, number)
+
+    near.subscribe(near.spawn(speak))
+    with anyio.fail_after(20):
+        await enough.wait()
+    assert heard == list(range(2 * ROUNDS))
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_message_from_elsewhere_can_end_the_program(

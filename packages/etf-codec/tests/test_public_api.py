@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from typing import Any, assert_type
 
 import etf_codec
 import pytest
+from etf_codec import PacketReader, PacketWriter, decode_prefix, encode, encode_parts
 
 PUBLIC = [
     "Atom",
@@ -68,3 +70,14 @@ def test_an_unknown_name_is_no_attribute() -> None:
     assert "to_text" in dir(etf_codec)
     with pytest.raises(AttributeError, match="no attribute 'to_tekst'"):
         _ = etf_codec.to_tekst
+
+
+def test_type_checkers_see_the_signatures_whichever_codec_runs() -> None:
+    assert_type(encode(1), bytes)
+    assert_type(encode_parts(1), list[bytes | memoryview])
+    assert_type(decode_prefix(encode(1)), tuple[Any, int])
+    writer = PacketWriter({}, 100)
+    assert_type(writer, PacketWriter)
+    found, end, raw = PacketReader({}, 100).read(b"", 0)
+    assert_type((end, raw), tuple[int, int])
+    assert found == []

@@ -3,7 +3,19 @@
 from typing import Any
 
 import pytest
-from etf_codec import Atom, BitString, Export, Fun, ImproperList, LocalTerm, NativeRecord, Pid
+from etf_codec import (
+    Atom,
+    BitString,
+    Export,
+    Fun,
+    ImproperList,
+    LocalTerm,
+    NativeRecord,
+    Pid,
+    Reference,
+    encode,
+    request_tag,
+)
 
 
 def test_unused_bits_are_cleared() -> None:
@@ -24,6 +36,19 @@ def test_an_improper_list_has_items_and_no_list_for_a_tail() -> None:
         ImproperList([], 1)
     with pytest.raises(ValueError, match="not a list"):
         ImproperList([1], [2])
+
+
+def test_the_tag_of_a_request_is_an_improper_list_like_any_other() -> None:
+    tag = request_tag("a@b", 1, (2, 3, 4))
+    made = ImproperList([Atom("alias")], Reference("a@b", 1, (2, 3, 4)))
+    assert tag == made
+    assert hash(tag) == hash(made)
+    assert repr(tag) == repr(made)
+    assert encode(tag) == encode(made)
+    assert (type(tag), type(tag.tail)) == (ImproperList, Reference)
+    for value, name in ((tag, "tail"), (tag.tail, "ids")):
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(value, name, 1)
 
 
 def test_names_may_be_given_as_text() -> None:

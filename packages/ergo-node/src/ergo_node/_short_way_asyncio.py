@@ -58,10 +58,9 @@ class ShortWay(asyncio.Protocol):
                 handled = record is None or record.take(payload)
             else:
                 handled = False
-        except Exception as error:
+        except BaseException as error:
             transport.fail(error)
-        finally:
-            kernel.held = False
+        kernel.held = False
         if not handled:
             transport.received(messages, len(data))
             return

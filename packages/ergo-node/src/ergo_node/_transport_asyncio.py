@@ -45,7 +45,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._woken = anyio.Event()
         self._gone = anyio.Event()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         # One of asyncio's or of uvloop's transports, which have no class in common.
         self._io: Any = None
         self._reading = False
@@ -77,16 +77,15 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._reading = self.may_write = True
         try:
             take()
-        except Exception as error:
+        except BaseException as error:
             self.fail(error)
-        finally:
-            self._reading = False
-            self.may_write = True  # once more, for who waited for this
+        self._reading = False
+        self.may_write = True  # once more, for who waited for this
         if self.connection.bytes_pending or self.tls is not None:
             self.write_rest()
 
-    def fail(self, error: Exception) -> None:
-        """End `run` with an error."""
+    def fail(self, error: BaseException) -> None:
+        """End `run` with an error: uvloop would end the connection with it, and nothing else."""
         self._error = error
         self._woken.set()
 
