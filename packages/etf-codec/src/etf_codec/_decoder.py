@@ -258,7 +258,13 @@ class PacketReader:
             end = start + length
             if end > size or length > self._max_packet_bytes:
                 break
-            width, opening = self._opening(data, start, end)
+            opening: tuple[Any, Sequence[Atom]] | None = None
+            for width, known in self._openings.items():
+                opening = known.get(data[start : start + width]) if width <= length else None
+                if opening is not None:
+                    break
+            else:
+                width, opening = _after_header(data, start, end, self._headers)
             if opening is None:
                 break
             packet: Buffer = data[start:end] if length < _COPY_BELOW else view[start:end]
@@ -272,14 +278,6 @@ class PacketReader:
             raw += contents[0] is None
             offset = end
         return found, offset, raw
-
-    def _opening(self, data: bytes, start: int, end: int) -> tuple[int, tuple[Any, Sequence[Atom]] | None]:
-        """How many bytes of a packet are known, and what they stand for; None for a header."""
-        for width, known in self._openings.items():
-            opening = known.get(data[start : start + width]) if width <= end - start else None
-            if opening is not None:
-                return width, opening
-        return _after_header(data, start, end, self._headers)
 
     def _contents(
         self, packet: Buffer, width: int, means: Any, refs: Sequence[Atom], offset: int

@@ -7,8 +7,9 @@ Calls to a process of another node share a monitor, see `_callees`.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from sys import getrefcount
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
@@ -224,10 +225,10 @@ class Request(Completion):
         self.fail(ExitError(reason))
 
 
-async def call(
+def call(
     kernel: Kernel, sender: Pid, waiter: Waiter | None, to: ServerRef, request: Term, timeout: float | None
-) -> Term:
-    """Send a request and wait for the reply (`gen_server:call/3`).
+) -> Coroutine[Any, Any, Term]:
+    """Send a request and wait for the reply, when awaited (`gen_server:call/3`).
 
     Args:
         kernel: the caller's kernel.
@@ -243,38 +244,59 @@ async def call(
         NoConnection: the callee's node is unreachable, or was lost meanwhile.
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
-    shell = kernel.shell
     if type(to) is Pid and to.node != kernel.node:
-        pending = _send_request(kernel, sender, to, request)
+        return _answer(kernel, None, sender, waiter, to, request, timeout)
+    return _call_here(kernel, sender, waiter, to, request, timeout)
+
+
+async def _call_here(
+    kernel: Kernel, sender: Pid, waiter: Waiter | None, to: ServerRef, request: Term, timeout: float | None
+) -> Term:
+    """Call a process of this node, or what a name stands for, wherever that is."""
+    if type(to) is Pid:
+        record = kernel.table.by_pid.get(to)
     else:
-        if type(to) is Pid:
-            record = kernel.table.by_pid.get(to)
-        else:
-            target = kernel.resolve(to)
-            # What a handle means may change meanwhile, as a global name does: one call is for one process.
-            to = target if type(target) is Pid else to
-            record = kernel.find(target)
-        spare = kernel.spare_request
-        if type(spare) is Request:
-            kernel.spare_request = None
-            pending = spare
-            pending.sender = sender
-        else:
-            pending = Request(kernel, sender, kernel.make_ref(REQUEST))
-        if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
-            if record is not None and record.pid is sender:
-                text = "a process cannot call itself, since it could not answer: call the method instead"
-                raise ExitError(_reason(kernel, CALLING_SELF, to, request, timeout), text)
-            _post(kernel, pending, to, record, request)
-        else:
-            # Nobody else has anything to do: the callee's turn is now, in the caller's place.
-            answer = record.serve(pending, request)
-            if kernel.run_queue or kernel.effects or kernel.outbox:
-                shell.pump()
-            if answer is not NO_REPLY:
-                if kernel.reductions > kernel.fair_share:
-                    await shell.checkpoint()
-                return answer
+        target = kernel.resolve(to)
+        # What a handle means may change meanwhile, as a global name does: one call is for one process.
+        to = target if type(target) is Pid else to
+        record = kernel.find(target)
+    pending = kernel.spare_request
+    if type(pending) is Request:
+        kernel.spare_request = None
+        pending.sender = sender
+    else:
+        pending = Request(kernel, sender, kernel.make_ref(REQUEST))
+    shell = kernel.shell
+    if record is None or record.status is not IDLE or kernel.run_queue or kernel.held or shell is None:
+        if record is not None and record.pid is sender:
+            text = "a process cannot call itself, since it could not answer: call the method instead"
+            raise ExitError(_reason(kernel, CALLING_SELF, to, request, timeout), text)
+        _post(kernel, pending, to, record, request)
+        return await _answer(kernel, pending, sender, waiter, to, request, timeout)
+    # Nobody else has anything to do: the callee's turn is now, in the caller's place.
+    answer = record.serve(pending, request)
+    if kernel.run_queue or kernel.effects or kernel.outbox:
+        shell.pump()
+    if answer is NO_REPLY:
+        return await _answer(kernel, pending, sender, waiter, to, request, timeout)
+    if kernel.reductions > kernel.fair_share:
+        await shell.checkpoint()
+    return answer
+
+
+async def _answer(
+    kernel: Kernel,
+    pending: Request | None,
+    sender: Pid,
+    waiter: Waiter | None,
+    to: ServerRef,
+    request: Term,
+    timeout: float | None,
+) -> Term:
+    """The reply to a request; without one that is under way, it is sent to a process of another node."""
+    if pending is None:
+        assert type(to) is Pid
+        pending = _send_request(kernel, sender, to, request)
     try:
         if not pending.done:
             if waiter is None:
@@ -288,8 +310,8 @@ async def call(
                 if waiting is None:
                     waiting = kernel.timeouts.of(timeout)
                 waiting[pending] = deadline = now() + timeout
-                if deadline < kernel.alarm and shell is not None:
-                    shell.ready()
+                if deadline < kernel.alarm and kernel.shell is not None:
+                    kernel.shell.ready()
             pending._waiter = waiter
             pending.waiting = True
             if pending._watched is not None and kernel.callees.ahead is None:
@@ -303,8 +325,8 @@ async def call(
                     waiting.pop(pending, None)
             if not pending.done:
                 raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
-        elif kernel.reductions > kernel.fair_share and shell is not None:
-            await shell.checkpoint()
+        elif kernel.reductions > kernel.fair_share and kernel.shell is not None:
+            await kernel.shell.checkpoint()
     finally:
         if not pending.done:
             pending.abandon()
