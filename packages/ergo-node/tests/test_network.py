@@ -1,7 +1,11 @@
 """Sockets of anyio: who is let in, and by what address."""
 
+import socket
+from typing import Any
+
 import anyio
 import pytest
+from ergo_node import Epmd, Node
 from ergo_node._network import Reception, StreamNetwork
 from ergo_node._transport import Transport, Wiring
 from erldist_proto.testing import connected_pair
@@ -55,3 +59,27 @@ async def test_nobody_listens() -> None:
     wiring = Wiring(connected_pair()[0], ignore, ignore)
     with pytest.raises(ConnectionRefusedError):
         await StreamNetwork().connect(HOST, port, wiring)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_no_end_of_a_connection_waits_to_send_what_is_small(backend: str, free_tcp_port: int) -> None:
+    if backend == "uvloop":
+        pytest.importorskip("uvloop", exc_type=ImportError)
+
+    async def told() -> list[int]:
+        epmd = Epmd(free_tcp_port)
+        async with Node("a@127.0.0.1", "s", epmd=epmd) as a, Node("b@127.0.0.1", "s", epmd=epmd) as b:
+            assert await a.ping(b.name)
+            ends = []
+            for node, peer in ((a, b), (b, a)):
+                assert node._connections is not None
+                transport: Any = node._connections.departures.up[peer.name].transport
+                raw = transport._socket if backend == "trio" else transport._io.get_extra_info("socket")
+                ends.append(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            return ends
+
+    if backend == "trio":
+        ends = anyio.run(told, backend="trio")
+    else:
+        ends = anyio.run(told, backend_options={"use_uvloop": backend == "uvloop"})
+    assert all(ends)

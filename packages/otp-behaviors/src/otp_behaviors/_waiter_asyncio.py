@@ -39,10 +39,13 @@ class FutureWaiter:
     def wake(self) -> None:
         """Let the task go on."""
         future, self._future = self._future, None
-        if future is None or future.done():
+        if future is None:
             self._woken = True
-        else:
+            return
+        try:
             future.set_result(None)
+        except asyncio.InvalidStateError:
+            self._woken = True  # who waited has been cancelled; the next wait is over at once
 
     def wait(self) -> Awaitable[None]:
         """Return what suspends, when awaited, until `wake` has been called since the last wait."""
