@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from ergo_node import Epmd, Node
 from ergo_node._arrivals import Arrivals
@@ -89,7 +90,7 @@ class Worker(GenServer):
         return request
 
     async def wait(self) -> str:
-        await anyio.sleep(0.01)
+        await anyio.lowlevel.checkpoint()
         return "waited"
 
     def handle_continue(self, token: Any) -> None:

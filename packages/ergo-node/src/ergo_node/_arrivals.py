@@ -43,8 +43,8 @@ class Arrivals:
     ) -> None:
         kernel = runtime.kernel
         self._deliveries = deliveries = kernel.deliveries
-        self.runtime = runtime
-        self.kernel = kernel
+        self._runtime = runtime
+        self._kernel = kernel
         self.flow = Flow(runtime)
         self._receivers = guarded(kernel, self._bonded)
         self._direct: Final[dict[type, tuple[Callable[[Any], Any], Callable[[Any, Term], None]]]] = {
@@ -54,20 +54,20 @@ class Arrivals:
         }
         self._spare_bonds = spare_bonds
         self._bonds_made = 0
-        self.busy_wait = busy_wait
+        self._busy_wait = busy_wait
 
     def connected(self, transport: Transport) -> None:
         """A connection is up."""
         plain = transport.from_wire is not None and transport.from_wire.identifiers is None
         if plain and transport.tls is None and isinstance(transport, ProtocolTransport):
-            transport.shorten(ShortWay(transport, self))
+            transport.shorten(ShortWay(transport, self._runtime, self._busy_wait))
 
     def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
         """Take messages of one read of a connection, in their order, and let the processes run."""
         from_wire = transport.from_wire
         if from_wire is None:
             return  # another connection to that node has taken its place
-        kernel = self.kernel
+        kernel = self._kernel
         direct = self._direct if from_wire.identifiers is None else {}
         kernel.held = True
         self._deliveries.prompt = len(messages) <= PROMPT
@@ -84,9 +84,9 @@ class Arrivals:
         finally:
             self._deliveries.prompt = kernel.held = False
         if kernel.run_queue or kernel.outbox or kernel.effects:
-            self.runtime.pump()
-        if self.busy_wait is not None:
-            self.busy_wait.message()
+            self._runtime.pump()
+        if self._busy_wait is not None:
+            self._busy_wait.message()
         transport.messages_read += len(messages)
         if transport.messages_read >= transport.look_at or kernel.run_queue:
             self.flow.delivered(transport, messages)

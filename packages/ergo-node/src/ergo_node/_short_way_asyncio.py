@@ -8,14 +8,12 @@ nothing else to do, or the answer that a call waits for. What the transport, `Ar
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from erldist_proto import AliasSend, SendSender
+from otp_behaviors import Runtime
 
+from ergo_node._busy_wait import BusyWait
 from ergo_node._transport_asyncio import ProtocolTransport
-
-if TYPE_CHECKING:
-    from ergo_node._arrivals import Arrivals
 
 
 class ShortWay(asyncio.Protocol):
@@ -23,17 +21,18 @@ class ShortWay(asyncio.Protocol):
 
     Args:
         transport: that of the connection, without TLS; the peer knows this node by its own name.
-        arrivals: those of the node.
+        runtime: the node.
+        busy_wait: keeps the event loop awake for what may follow a message; None lets it sleep.
     """
 
-    def __init__(self, transport: ProtocolTransport, arrivals: Arrivals) -> None:
+    def __init__(self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait | None) -> None:
         self._transport = transport
         self._receive_messages = transport.connection.receive_messages
-        self._runtime = arrivals.runtime
-        self._kernel = kernel = arrivals.kernel
+        self._runtime = runtime
+        self._kernel = kernel = runtime.kernel
         self._table = kernel.table
         self._aliases = kernel.aliases
-        self._busy_wait = arrivals.busy_wait
+        self._busy_wait = busy_wait
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
@@ -55,7 +54,7 @@ class ShortWay(asyncio.Protocol):
             elif isinstance(message, SendSender):
                 to = message.to_pid
                 record = table.found if to is table.sought else table.find(to)
-                handled = record is None or record.take(payload)
+                handled = record is not None and record.take(payload)
             else:
                 handled = False
         except BaseException as error:

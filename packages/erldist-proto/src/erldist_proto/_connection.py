@@ -5,9 +5,8 @@ from typing import Final, Self
 from etf_codec import Atom, PacketWriter, Pid, Reference, Term
 
 from erldist_proto._commands import Command
-from erldist_proto._control import UNUSED, ControlMessage, serialize
+from erldist_proto._control import UNUSED, ControlMessage
 from erldist_proto._control_messages import RegSend
-from erldist_proto._dist_header import Refs
 from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from erldist_proto._events import Closed, Event, Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
@@ -338,7 +337,8 @@ class Connection:
         else:
             packet = writer.write(((RegSend.op, sender, UNUSED, to), message))
         if type(packet) is not bytes:
-            self._put(sender, to, message, *packet)
+            assert self._outgoing is not None
+            self._hand_out(self._outgoing, 0, self._outgoing.put_message(sender, to, message, *packet))
             return b""
         self._ticker.written = True
         if not self._out:
@@ -346,14 +346,6 @@ class Connection:
         self._out.append(packet)
         self.bytes_pending += len(packet)
         return b""
-
-    def _put(
-        self, sender: Pid, to: Pid | Reference | Atom, message: Term, refs: Refs, pieces: list[Buffer]
-    ) -> None:
-        """Send a message that is encoded, but needs another header, or more than a packet."""
-        assert self._outgoing is not None
-        terms = serialize(MESSAGES[type(to)](sender, to)), message
-        self._hand_out(self._outgoing, 0, self._outgoing.put(sender, terms, refs, pieces))
 
     def _hand_out(self, outgoing: Outgoing, waiting: int, buffers: list[Buffer]) -> None:
         """Keep what is to be written of a message before which so many bytes waited for their turns."""

@@ -113,6 +113,12 @@ class Outgoing:
         self.turns.add(sender, frames, size)
         return []
 
+    def put_message(
+        self, sender: Pid, to: Pid | Reference | Atom, message: Term, refs: Refs, pieces: list[Buffer]
+    ) -> list[Buffer]:
+        """The same for a message that `quick_writer` has encoded, but for which it had no header."""
+        return self.put(sender, (serialize(MESSAGES[type(to)](sender, to)), message), refs, pieces)
+
     def _convert(self, message: ControlMessage, payload: Term) -> tuple[ControlMessage, Term] | None:
         """What to send in the message's place; one conversion may lead to another."""
         while (convert := self._conversions.get(type(message))) is not None:
