@@ -132,16 +132,22 @@ async def test_what_waited_for_a_connection_goes_before_what_is_sent_when_it_is_
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("how", ["cast", "call"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 def test_a_message_from_elsewhere_can_end_the_program(
-    backend: str, error: BaseException, free_tcp_port: int
+    backend: str, how: str, error: BaseException, free_tcp_port: int
 ) -> None:
+    if backend == "uvloop":
+        pytest.importorskip("uvloop", exc_type=ImportError)
     ended: list[Any] = []
 
     class Fatal(GenServer):
         def init(self) -> None: ...
 
         def handle_cast(self, message: Any) -> None:
+            raise error
+
+        def handle_call(self, request: Any, caller: Any) -> Any:
             raise error
 
         def terminate(self, reason: Any) -> None:
@@ -161,10 +167,15 @@ def test_a_message_from_elsewhere_can_end_the_program(
         ):
             await far.start(Tidy)
             fatal = await far.start(Fatal)
+            await near.ping(far.name)
+            if how == "call":
+                await near.call(fatal.pid, "now", timeout=None)
             await near.cast(fatal.pid, "now")
             await anyio.sleep_forever()
 
+    name = "trio" if backend == "trio" else "asyncio"
+    options = {"use_uvloop": True} if backend == "uvloop" else {}
     with pytest.raises((type(error), BaseExceptionGroup)) as caught:
-        anyio.run(main, backend=backend)
+        anyio.run(main, backend=name, backend_options=options)
     assert type(error).__name__ in repr(caught.value)
     assert ended == [Atom("shutdown")]

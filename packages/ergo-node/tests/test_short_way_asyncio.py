@@ -225,44 +225,6 @@ async def test_the_short_way_is_taken_and_leaves_the_rest_to_the_long_one(pair: 
     assert ends[1].messages_read - before[1] > counted[1]
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("use_uvloop", [False, True])
-def test_a_request_from_elsewhere_can_end_the_program(
-    error: BaseException, use_uvloop: bool, free_tcp_port: int
-) -> None:
-    if use_uvloop:
-        pytest.importorskip("uvloop", exc_type=ImportError)
-    ended: list[Any] = []
-
-    class Fatal(GenServer):
-        def init(self) -> None: ...
-
-        def handle_call(self, request: Any, caller: Any) -> Any:
-            raise error
-
-    class Tidy(GenServer):
-        def init(self) -> None: ...
-
-        def terminate(self, reason: Any) -> None:
-            ended.append(reason)
-
-    async def main() -> None:
-        epmd = Epmd(free_tcp_port)
-        async with (
-            Node(f"a@{HOST}", "secret", epmd=epmd) as near,
-            Node(f"b@{HOST}", "secret", epmd=epmd) as far,
-        ):
-            await far.start(Tidy)
-            fatal = await far.start(Fatal)
-            await near.ping(far.name)
-            await near.call(fatal.pid, "now", timeout=None)
-
-    with pytest.raises((type(error), BaseExceptionGroup)) as caught:
-        anyio.run(main, backend_options={"use_uvloop": use_uvloop})
-    assert type(error).__name__ in repr(caught.value)
-    assert ended == [Atom("shutdown")]
-
-
 async def test_a_socket_that_has_just_broken_is_no_error_of_the_sender(pair: Pair, way: str) -> None:
     near, far = pair
     worker = await far.start(Worker)
