@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod beginnings;
 mod bounds;
 mod containers;
 mod cursor;
@@ -16,6 +17,7 @@ mod output;
 mod packet_reader;
 mod packet_writer;
 mod reader;
+mod records;
 mod scalars;
 mod shared;
 mod stop;
@@ -23,7 +25,7 @@ mod tags;
 mod writer;
 
 /// `etf_codec._backend.SEAM_VERSION`, whose classes and tables this was written for.
-const SEAM_VERSION: u32 = 6;
+const SEAM_VERSION: u32 = 7;
 
 #[pymodule]
 fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,33 +1,20 @@
 //! Whole packets, read: those that begin as others did.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use smallvec::SmallVec;
 
+use crate::beginnings::{Beginning, Beginnings};
 use crate::bounds::Bounds;
 use crate::cursor::Cursor;
 use crate::decode::Options;
 use crate::reader::Reader;
+use crate::records::Records;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
-use crate::tags;
 
 type Any<'py> = Bound<'py, PyAny>;
-
-/// What precedes the number of atoms in a header, the length of the packet aside.
-pub const HEADER_START: [u8; 2] = [tags::VERSION, tags::DIST_HEADER];
-
-/// Openings by their size: the size that a packet had is tried first for the next.
-type Sizes<'py> = SmallVec<[(usize, Bound<'py, PyDict>); 2]>;
-
-/// How a packet begins.
-enum Beginning<'py> {
-    /// With an opening: what it stands for, and the atoms.
-    Opening(Bound<'py, PyTuple>),
-    /// With a header that lists these atoms.
-    Header(Any<'py>),
-}
 
 /// What a packet holds.
 enum Contents<'py> {
@@ -48,9 +35,8 @@ struct Packet {
 /// Reads packets that begin as others did before, in one call for a whole read. See the Python codec.
 #[pyclass(frozen, module = "etf_codec")]
 pub struct PacketReader {
-    openings: Py<PyDict>,
-    headers: Py<PyDict>,
-    records: Py<PyDict>,
+    beginnings: Beginnings,
+    records: Records,
     longest: usize,
     none: Option<Py<PyAny>>,
     limits: Option<Py<PyAny>>,
@@ -98,9 +84,8 @@ impl PacketReader {
             Err(Stop::Raise(error)) => return Err(error),
         };
         Ok(PacketReader {
-            openings: openings.clone().unbind(),
-            headers: headers.unbind(),
-            records: records.unbind(),
+            beginnings: Beginnings::new(openings, &headers),
+            records: Records::of(&records)?,
             // More than a length can say is the same as the most that it can.
             longest: max_packet_bytes.extract().unwrap_or(usize::MAX),
             limits: options.limits.map(|limits| limits.clone().unbind()),
@@ -117,26 +102,20 @@ impl PacketReader {
             Ok(read.cast_into::<PyTuple>()?)
         })
     }
+
+    /// Read a packet that is all of the data. See the Python codec.
+    fn read_one<'py>(&self, data: &Any<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        or_python(self.one(data), || Ok(None))
+    }
 }
 
 impl PacketReader {
     fn run<'py>(&self, data: &Any<'py>, mut offset: usize) -> Outcome<Bound<'py, PyTuple>> {
         let py = data.py();
-        let bounds = self.bounds.as_ref().ok_or(Stop::Rerun)?;
-        let bytes = data.cast::<PyBytes>().map_err(|_| Stop::Rerun)?;
-        let reading = Reading {
-            shared: Shared::get(py)?,
-            bytes,
-            bounds,
-            none: self.none.as_ref().map(|none| none.bind(py)),
-            limits: self.limits.as_ref().map(|limits| limits.bind(py)),
-            records: self.records.bind(py),
-        };
-        let mut openings = self.sizes(py)?;
-        let headers = self.headers.bind(py);
+        let reading = self.reading(data)?;
         let mut found: SmallVec<[(Any<'py>, Any<'py>); 1]> = SmallVec::new();
         let mut raw = 0;
-        while let Some((beginning, packet)) = begun(bytes, offset, self.longest, &mut openings, headers)? {
+        while let Some((beginning, packet)) = reading.begun(offset)? {
             match reading.contents(packet, &beginning) {
                 Ok(Contents::Message(message, term)) => found.push((message, term)),
                 Ok(Contents::Raw(none, parts)) => {
@@ -151,13 +130,30 @@ impl PacketReader {
         Ok((PyList::new(py, found)?, offset, raw).into_pyobject(py)?)
     }
 
-    fn sizes<'py>(&self, py: Python<'py>) -> Outcome<Sizes<'py>> {
-        let by_size = self.openings.bind(py);
-        let mut openings = SmallVec::new();
-        for (size, known) in by_size {
-            openings.push((size.extract()?, known.cast_into::<PyDict>().map_err(|_| Stop::Rerun)?));
+    fn one<'py>(&self, data: &Any<'py>) -> Outcome<Option<Bound<'py, PyTuple>>> {
+        let reading = self.reading(data)?;
+        let Some((beginning, packet)) = reading.begun(0)? else { return Ok(None) };
+        if packet.end != reading.bytes.as_bytes().len() {
+            return Ok(None);
         }
-        Ok(openings)
+        match reading.contents(packet, &beginning)? {
+            Contents::Message(message, term) => Ok(Some((message, term).into_pyobject(data.py())?)),
+            Contents::Raw(..) => Ok(None),
+        }
+    }
+
+    fn reading<'a, 'py>(&'a self, data: &'a Any<'py>) -> Outcome<Reading<'a, 'py>> {
+        let py = data.py();
+        Ok(Reading {
+            shared: Shared::get(py)?,
+            bytes: data.cast::<PyBytes>().map_err(|_| Stop::Rerun)?,
+            longest: self.longest,
+            beginnings: &self.beginnings,
+            bounds: self.bounds.as_ref().ok_or(Stop::Rerun)?,
+            none: self.none.as_ref().map(|none| none.bind(py)),
+            limits: self.limits.as_ref().map(|limits| limits.bind(py)),
+            records: &self.records,
+        })
     }
 }
 
@@ -165,10 +161,12 @@ impl PacketReader {
 struct Reading<'a, 'py> {
     shared: &'static Shared,
     bytes: &'a Bound<'py, PyBytes>,
+    longest: usize,
+    beginnings: &'a Beginnings,
     bounds: &'a Bounds,
     none: Option<&'a Any<'py>>,
     limits: Option<&'a Any<'py>>,
-    records: &'a Bound<'py, PyDict>,
+    records: &'a Records,
 }
 
 impl<'py> Reading<'_, 'py> {
@@ -177,6 +175,19 @@ impl<'py> Reading<'_, 'py> {
     #[inline]
     fn contents(&self, packet: Packet, beginning: &Beginning<'py>) -> Outcome<Contents<'py>> {
         let py = self.bytes.py();
+        if let Beginning::Header(refs) = beginning {
+            let mut reader = self.reader(packet, packet.terms, refs)?;
+            if let Some(made) = self.records.read(&mut reader)?
+                && reader.cursor.pos < packet.end
+            {
+                let term = reader.read()?;
+                return if reader.cursor.pos == packet.end {
+                    Ok(Contents::Message(made, term))
+                } else {
+                    Err(Stop::Rerun)
+                };
+            }
+        }
         let (found, end) = match beginning {
             Beginning::Opening(opening) => {
                 let (term, end) = self.term(packet, packet.terms, &opening.get_item(1)?)?;
@@ -190,7 +201,7 @@ impl<'py> Reading<'_, 'py> {
                     (raw((packet.start, after, first).into_pyobject(py)?.into_any()), after)
                 } else {
                     let (second, end) = self.term(packet, after, refs)?;
-                    match self.record(&first)? {
+                    match self.records.make(self.shared, &first)? {
                         Some(made) => (Contents::Message(made, second), end),
                         None => {
                             (raw((packet.start, after, first, second).into_pyobject(py)?.into_any()), end)
@@ -205,75 +216,28 @@ impl<'py> Reading<'_, 'py> {
     /// A term of a packet, and where it ends.
     #[inline]
     fn term(&self, packet: Packet, pos: usize, refs: &Any<'py>) -> Outcome<(Any<'py>, usize)> {
-        let data = self.bytes.as_bytes().get(..packet.end).ok_or(Stop::Rerun)?;
-        let cursor = Cursor { data, pos };
-        let mut reader =
-            Reader::new(self.shared, self.bytes, cursor, self.bounds, self.limits, self.none, Some(refs));
+        let mut reader = self.reader(packet, pos, refs)?;
         let term = reader.read()?;
         Ok((term, reader.cursor.pos))
     }
 
-    /// What is to be made of a tuple, if anything.
+    #[inline(always)] // Moving it takes longer than reading a small term.
+    fn reader<'b>(&'b self, packet: Packet, pos: usize, refs: &'b Any<'py>) -> Outcome<Reader<'b, 'py>> {
+        let data = self.bytes.as_bytes().get(..packet.end).ok_or(Stop::Rerun)?;
+        let cursor = Cursor { data, pos };
+        Ok(Reader::new(self.shared, self.bytes, cursor, self.bounds, self.limits, self.none, Some(refs)))
+    }
+
+    /// The packet at an offset, if all of it is there, and its beginning, if that is known.
     #[inline]
-    fn record(&self, tuple: &Bound<'py, PyTuple>) -> Outcome<Option<Any<'py>>> {
-        let Ok(first) = tuple.get_borrowed_item(0) else { return Ok(None) };
-        if !first.is_exact_instance_of::<PyInt>() {
+    fn begun(&self, offset: usize) -> Outcome<Option<(Beginning<'py>, Packet)>> {
+        let mut cursor = Cursor { data: self.bytes.as_bytes(), pos: offset };
+        let Ok(length) = cursor.size() else { return Ok(None) };
+        if length > self.longest || length > cursor.left() {
             return Ok(None);
         }
-        let Some(known) = self.records.get_item(first)? else { return Ok(None) };
-        let known = known.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
-        let (names, types) = (known.get_borrowed_item(1)?, known.get_borrowed_item(2)?);
-        let names = names.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
-        let types = types.cast::<PyTuple>().map_err(|_| Stop::Rerun)?;
-        let fields = || tuple.iter_borrowed().skip(1);
-        let fit = tuple.len() == types.len() + 1
-            && fields().zip(types.iter_borrowed()).all(|(field, kind)| field.get_type().is(kind));
-        if !fit {
-            return Ok(None);
-        }
-        let made = self.shared.new_object.bind(tuple.py()).call1((known.get_borrowed_item(0)?,))?;
-        for (name, field) in names.iter_borrowed().zip(fields()) {
-            made.setattr(name.cast::<PyString>().map_err(|_| Stop::Rerun)?, field)?;
-        }
-        Ok(Some(made))
+        let (start, end) = (cursor.pos, cursor.pos + length);
+        let found = self.beginnings.find(self.bytes.py(), &cursor.data[start..end])?;
+        Ok(found.map(|(beginning, size)| (beginning, Packet { start: offset, terms: start + size, end })))
     }
-}
-
-/// The packet at an offset, if all of it is there, and its beginning, if that is known.
-#[inline]
-fn begun<'py>(
-    bytes: &Bound<'py, PyBytes>,
-    offset: usize,
-    longest: usize,
-    openings: &mut Sizes<'py>,
-    headers: &Bound<'py, PyDict>,
-) -> Outcome<Option<(Beginning<'py>, Packet)>> {
-    let mut cursor = Cursor { data: bytes.as_bytes(), pos: offset };
-    let Ok(length) = cursor.size() else { return Ok(None) };
-    if length > longest || length > cursor.left() {
-        return Ok(None);
-    }
-    let body = &cursor.data[cursor.pos..cursor.pos + length];
-    let packet = |size| Packet { start: offset, terms: cursor.pos + size, end: cursor.pos + length };
-    for index in 0..openings.len() {
-        let (size, contents) = &openings[index];
-        let Some(opening) = body.get(..*size) else { continue };
-        let Some(opening) = contents.get_item(PyBytes::new(bytes.py(), opening))? else { continue };
-        let found = packet(*size);
-        openings.swap(0, index);
-        let opening = opening.cast_into().map_err(|_| Stop::Rerun)?;
-        return Ok(Some((Beginning::Opening(opening), found)));
-    }
-    let Some((header, size)) = header(body) else { return Ok(None) };
-    let refs = headers.get_item(PyBytes::new(bytes.py(), header))?;
-    Ok(refs.map(|refs| (Beginning::Header(refs), packet(size))))
-}
-
-/// The header that a packet has if none of its entries is new, and where its terms start then.
-#[inline]
-fn header(body: &[u8]) -> Option<(&[u8], usize)> {
-    let rest = body.strip_prefix(&HEADER_START)?;
-    let count = usize::from(*rest.first()?);
-    let size = 2 + count / 2 + count;
-    Some((rest.get(..size)?, HEADER_START.len() + size))
 }

@@ -3,15 +3,20 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
+use crate::beginnings::HEADER_START;
 use crate::bounds::Bounds;
 use crate::encode::{Options, in_tuple};
-use crate::packet_reader::HEADER_START;
 use crate::shared::Shared;
 use crate::stop::{Outcome, Stop, or_python};
 use crate::tags;
 use crate::writer::{Referred, Writer};
 
+use smallvec::SmallVec;
+
 type Any<'py> = Bound<'py, PyAny>;
+
+/// By the class of a receiver, what messages to it begin with.
+type Operations = SmallVec<[(Py<PyAny>, Py<PyAny>); 2]>;
 
 /// The length of a packet, and the start of its header.
 const START_BYTES: usize = 4 + HEADER_START.len();
@@ -24,6 +29,7 @@ const CONTROL_ARITY: u8 = 3;
 pub struct PacketWriter {
     headers: Py<PyDict>,
     max_bytes: usize,
+    operations: Operations,
     none: Option<Py<PyAny>>,
     limits: Option<Py<PyAny>>,
     /// None if native code does not have these options.
@@ -35,11 +41,13 @@ pub struct PacketWriter {
 #[pymethods]
 impl PacketWriter {
     #[new]
-    #[pyo3(signature = (headers, max_bytes, *, none=None, legacy_identifiers=None, limits=None))]
-    #[pyo3(text_signature = "(headers, max_bytes, *, none=None, legacy_identifiers=False, limits=Limits())")]
+    #[pyo3(signature = (headers, max_bytes, operations=None, *, none=None, legacy_identifiers=None, limits=None))]
+    #[pyo3(text_signature = "(headers, max_bytes, operations={}, *, \
+                             none=None, legacy_identifiers=False, limits=Limits())")]
     fn new<'py>(
         headers: &Bound<'py, PyDict>,
         max_bytes: &Any<'py>,
+        operations: Option<Bound<'py, PyDict>>,
         none: Option<Any<'py>>,
         legacy_identifiers: Option<Any<'py>>,
         limits: Option<Any<'py>>,
@@ -54,8 +62,12 @@ impl PacketWriter {
             limits: limits.as_ref(),
         };
         let keywords = options.keywords(py)?;
-        let python =
-            shared.encoder.bind(py).call_method("PacketWriter", (headers, max_bytes), Some(&keywords))?;
+        let operations = operations.unwrap_or_else(|| PyDict::new(py));
+        let python = shared.encoder.bind(py).call_method(
+            "PacketWriter",
+            (headers, max_bytes, &operations),
+            Some(&keywords),
+        )?;
         let own_limits = limits.as_ref().filter(|limits| !limits.is(&shared.default_limits));
         let limits = own_limits.unwrap_or(shared.default_limits.bind(py));
         let bounds = options.are_native(shared).then(|| Bounds::read(limits)).transpose()?;
@@ -63,6 +75,7 @@ impl PacketWriter {
             headers: headers.clone().unbind(),
             // More than a length can say is the same as the most that it can.
             max_bytes: max_bytes.extract().unwrap_or(usize::MAX),
+            operations: operations.iter().map(|(class, number)| (class.unbind(), number.unbind())).collect(),
             limits: own_limits.map(|limits| limits.clone().unbind()),
             none: none.map(Bound::unbind),
             bounds,
@@ -80,15 +93,18 @@ impl PacketWriter {
         })
     }
 
-    /// The same for the terms `{Operation, FromPid, To}` and `Message`.
+    /// The same for the terms `{Operation, FromPid, To}` and `Message`; None if there is no such operation.
     fn write_message<'py>(
         &self,
-        operation: &Any<'py>,
         sender: &Any<'py>,
         to: &Any<'py>,
         message: &Any<'py>,
-    ) -> PyResult<Any<'py>> {
+    ) -> PyResult<Option<Any<'py>>> {
         let py = message.py();
+        let class = to.get_type_ptr();
+        let known = self.operations.iter().find(|(known, _)| known.as_ptr() == class.cast());
+        let Some((_, operation)) = known else { return Ok(None) };
+        let operation = operation.bind(py);
         let write = |writer: &mut Writer<'_, 'py>| {
             if writer.bounds.depth == 0 || writer.bounds.elements < usize::from(CONTROL_ARITY) {
                 return Err(Stop::Rerun);
@@ -101,8 +117,8 @@ impl PacketWriter {
             }
             writer.write(message)
         };
-        or_python(self.packet(py, write), || {
-            self.python.bind(py).call_method1("write_message", (operation, sender, to, message))
+        or_python(self.packet(py, write).map(Some), || {
+            self.python.bind(py).call_method1("write_message", (sender, to, message)).map(Some)
         })
     }
 }

@@ -119,6 +119,8 @@ def assert_same_run(data: bytes, **options: Any) -> None:
     for headers in ({}, {"headers": HEADERS}):
         expected, end, _ = _decoder.PacketReader(OPENINGS, **options, **headers).read(data, 2)
         found, reached, raw = native.PacketReader(OPENINGS, **options, **headers).read(data, 2)
+        one = _decoder.PacketReader(OPENINGS, **options, **headers).read_one(data[2:])
+        assert shown(native.PacketReader(OPENINGS, **options, **headers).read_one(data[2:])) == shown(one)
         assert raw == sum(means is None for means, _ in found)
         assert shown(found) == shown(expected[: len(found)])
         assert reached == end or len(found) < len(expected)

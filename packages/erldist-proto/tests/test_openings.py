@@ -22,6 +22,7 @@ from erldist_proto import (
     SendSender,
     SpawnReply,
     SpawnRequest,
+    State,
     _incoming,
     _outgoing,
 )
@@ -85,6 +86,9 @@ class LeftToPackets:
     def read(self, data: bytes, offset: int) -> tuple[list[tuple[ControlMessage, Term]], int, int]:
         return [], offset, 0
 
+    def read_one(self, data: bytes) -> None:
+        return None
+
 
 def events(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Event]:
     _, bob = connected_pair(limits=limits)
@@ -107,6 +111,23 @@ def hurried(data: bytes, sizes: list[int], limits: ConnectionLimits) -> list[Eve
         assert (messages is None) == bool(events)
         found += events if messages is None else [Received(*message) for message in messages]
         start += size
+    return found
+
+
+def one_by_one(data: bytes, limits: ConnectionLimits) -> list[Event]:
+    """The same if each read is a packet, by `receive_message` where that can be."""
+    _, bob = connected_pair(limits=limits)
+    found: list[Event] = []
+    start = 0
+    while start < len(data):
+        read = data[start : start + 4 + int.from_bytes(data[start : start + 4])]
+        message = bob.receive_message(read)
+        if message is not None:
+            found.append(Received(*message))
+        else:
+            bob.receive_data(read)
+        found += bob.events()
+        start += len(read)
     return found
 
 
@@ -177,6 +198,7 @@ def test_a_run_gives_what_packet_by_packet_gives(
     assert repr(events(bytes(data), sizes, limits)) == repr(expected)
     assert repr(events(bytes(data), [], limits)) == repr(expected)
     assert repr(hurried(bytes(data), sizes, limits)) == repr(expected)
+    assert repr(one_by_one(bytes(data), limits)) == repr(expected)
 
 
 def test_repeated_messages_are_read_in_runs() -> None:
@@ -190,6 +212,9 @@ def test_repeated_messages_are_read_in_runs() -> None:
             found, offset, raw = self.reader.read(data, offset)
             runs.append(len(found))
             return found, offset, raw
+
+        def read_one(self, data: bytes) -> tuple[ControlMessage, Term] | None:
+            return self.reader.read_one(data)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_incoming, "PacketReader", Counted)
@@ -215,6 +240,42 @@ def test_messages_that_name_a_reference_are_read_in_runs() -> None:
         patch.setattr(_incoming.Incoming, "receive", None)
         bob.receive_data(sent(alice))
     assert bob.events() == [Received(message, payload) for message, payload in asked]
+
+
+def test_a_read_is_one_message_or_for_those_who_take_all() -> None:
+    alice, bob = connected_pair()
+    early = connected_pair()[0]
+    reads: list[bytes] = []
+    for number in range(4):
+        alice.send(SendSender(PID, BOB), [Atom("ok"), number])
+        reads.append(sent(alice))
+    assert bob.receive_message(reads[0]) is None  # its header has the atoms' texts
+    bob.receive_data(reads[0])
+    assert bob.receive_message(reads[1]) is None  # nothing has begun with that header
+    bob.receive_data(reads[1])
+    for nothing in (b"", bytes(4), reads[2][:-1], reads[2] + reads[3], reads[2] + b"\0"):
+        assert bob.receive_message(nothing) is None
+    bob.receive_data(reads[2][:-1])
+    assert bob.receive_message(reads[3]) is None  # that is not where a packet begins
+    bob.receive_data(reads[2][-1:])
+    assert bob.receive_message(reads[3]) == (SendSender(PID, BOB), [Atom("ok"), 3])
+    assert bob.events() == [Received(SendSender(PID, BOB), [Atom("ok"), number]) for number in range(3)]
+    bob.close()
+    assert bob.receive_message(reads[3]) is None
+    assert early.receive_message(reads[3]) is None
+
+
+def test_a_message_taken_alone_shows_that_the_peer_lives() -> None:
+    alice, bob = connected_pair()
+    now = 0.0
+    for number in range(40):
+        alice.send(SendSender(PID, BOB), number)
+        read = sent(alice)
+        if bob.receive_message(read) is None:
+            bob.receive_data(read)
+        now += 15.0
+        bob.handle_time(now)
+    assert bob.state is State.CONNECTED
 
 
 CAROL = Pid("carol@host", 1, 0, 1)
@@ -252,6 +313,7 @@ def test_what_is_wrong_behind_a_known_header_is_said_as_ever(
         expected = events(data, [], ConnectionLimits())
     found = events(data, [], ConnectionLimits())
     assert repr(found) == repr(expected)
+    assert repr(one_by_one(data, ConnectionLimits())) == repr(expected)
     assert reason in repr(found[-1])
     assert len(found) == len(opened) + 1 + (0 if reason else len(opened))
 
@@ -259,14 +321,16 @@ def test_what_is_wrong_behind_a_known_header_is_said_as_ever(
 class NoPackets:
     """Instead of `PacketWriter`: every message is put together from its parts."""
 
-    def __init__(self, *known: object, **options: Any) -> None:
+    def __init__(self, headers: object, size: int, operations: dict[type, int], **options: Any) -> None:
+        self.operations = operations
         self.options = options
 
     def write(self, terms: tuple[Term, ...]) -> object:
         return encode_referring(terms, **self.options)
 
-    def write_message(self, op: int, sender: Pid, to: Pid | Reference, message: Term) -> object:
-        return self.write(((op, sender, to), message))
+    def write_message(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> object:
+        op = self.operations.get(type(to))
+        return None if op is None else self.write(((op, sender, to), message))
 
 
 MESSAGES = st.lists(

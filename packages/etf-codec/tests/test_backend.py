@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from etf_codec._backend import SEAM_VERSION
 
 
 def run(code: str, *paths: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +28,7 @@ decode = decode_prefix = decode_bare = PacketReader = lambda *_: "native"
 
 @pytest.fixture
 def native(tmp_path: Path) -> Path:
-    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=6))
+    (tmp_path / "etf_codec_native.py").write_text(NATIVE.format(version=SEAM_VERSION))
     return tmp_path
 
 

@@ -163,6 +163,41 @@ def test_a_reader_goes_by_what_is_known_when_it_reads() -> None:
     assert reader.read(data, 0) == ([], 0, 0)
 
 
+def test_what_a_packet_began_with_may_mean_something_else_for_the_next() -> None:
+    openings: dict[int, dict[bytes, tuple[str, Any]]] = {1: {b"q": ("first", ())}}
+    headers: dict[bytes, Any] = {b"\1\0\5": REFS}
+    reader = PacketReader(openings, 100, headers, {7: MADE})
+    opened, headed = packet(b"qR\0"), packet(b"\x83D\1\0\5h\3a\7R\0m\0\0\0\1xa\1")
+    for changed in range(2):
+        for _ in range(2):
+            assert reader.read_one(opened) is None
+            assert reader.read_one(headed) == (Made(Atom("ok"), b"x"), 1)
+        openings[1][b"q"] = ("second", (Atom("b"),))
+        assert reader.read_one(opened) == ("second", Atom("b"))
+        headers[b"\1\0\5"] = (Atom("c"),)
+        assert reader.read_one(headed) == (Made(Atom("c"), b"x"), 1)
+        if changed:
+            del headers[b"\1\0\5"]
+            openings[1] = {}
+        else:
+            headers[b"\1\0\5"] = REFS
+            openings[1] = {b"q": ("first", ())}
+    assert reader.read_one(opened) is None
+    assert reader.read_one(headed) is None
+
+
+@pytest.mark.parametrize("end", range(8))
+def test_one_packet_is_all_there_is_or_nothing(end: int) -> None:
+    reader = PacketReader(OPENINGS, 100, HEADERS)
+    data = packet(b"qR\1")
+    assert reader.read_one(data[:end]) == (("third", Atom("a@b")) if end == len(data) else None)
+    assert reader.read_one(data + data[:end]) == (None if end else ("third", Atom("a@b")))
+    assert PacketReader(OPENINGS, 2, HEADERS).read_one(data) is None
+    assert reader.read_one(packet(b"\x83D\1\0\5h\0")) is None  # what it is, its reader has to say
+    assert reader.read_one(packet(b"qR\1R\1")) is None
+    assert reader.read_one(packet(b"qR\3")) is None
+
+
 def test_a_message_is_a_packet_if_its_header_is_known() -> None:
     headers: Headers = {REFS: b"\2\0\0\5\6", (): b"\0"}
     terms = (Atom("ok"), Pid("a@b", 1, 2, 3)), b"x" * 40
@@ -179,6 +214,9 @@ def test_a_message_is_a_packet_if_its_header_is_known() -> None:
     assert writer.write(terms) == (refs, parts)
 
 
+OPERATIONS = {Pid: 22, Reference: 33}
+
+
 @pytest.mark.parametrize("to", [Pid("a@b", 4, 5, 6), Reference("a@b", 6, (1, 2, 3)), Atom("name"), [1]])
 @pytest.mark.parametrize(
     "options",
@@ -187,16 +225,20 @@ def test_a_message_is_a_packet_if_its_header_is_known() -> None:
 def test_a_message_is_written_as_the_terms_it_consists_of(to: Term, options: dict[str, Any]) -> None:
     sender, message = Pid("a@b", 1, 2, 3), (Atom("ok"), 5)
     headers: Headers = {(Atom("a@b"), Atom("ok")): b"\2\0\0\5\6"}
-    writer = PacketWriter(headers, 1000, **options)
-    assert writer.write_message(22, sender, to, message) == writer.write(((22, sender, to), message))
+    writer = PacketWriter(headers, 1000, OPERATIONS, **options)
+    operation = OPERATIONS.get(type(to))
+    written = writer.write_message(sender, to, message)
+    assert written == (operation and writer.write(((operation, sender, to), message)))
 
 
 def test_a_message_without_external_form_is_refused() -> None:
     sender = Pid("a@b", 1, 2, 3)
     with pytest.raises(EncodeError, match=r"at \[1\]"):
-        PacketWriter({}, 1000).write_message(22, sender, sender, (1, object()))
+        PacketWriter({}, 1000, OPERATIONS).write_message(sender, sender, (1, object()))
+    tight = PacketWriter({}, 1000, OPERATIONS, limits=Limits(max_elements=2))
     with pytest.raises(EncodeError, match="max_elements=2"):
-        PacketWriter({}, 1000, limits=Limits(max_elements=2)).write_message(22, sender, sender, 1)
+        tight.write_message(sender, sender, 1)
+    assert PacketWriter({}, 1000).write_message(sender, sender, 1) is None
 
 
 def test_a_message_is_in_parts_if_it_is_no_packet() -> None:

@@ -27,7 +27,7 @@ class ShortWay(asyncio.Protocol):
 
     def __init__(self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait | None) -> None:
         self._transport = transport
-        self._receive_messages = transport.connection.receive_messages
+        self._receive_message = transport.connection.receive_message
         self._runtime = runtime
         self._kernel = kernel = runtime.kernel
         self._table = kernel.table
@@ -37,12 +37,12 @@ class ShortWay(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
         transport, kernel, table = self._transport, self._kernel, self._table
-        receive_messages = self._receive_messages
-        messages = receive_messages(data)
-        if messages is None or len(messages) != 1:
-            transport.received(messages, len(data))
+        receive_message = self._receive_message
+        received = receive_message(data)
+        if received is None:
+            transport.data_received(data)
             return
-        ((message, payload),) = messages
+        message, payload = received
         transport.may_write = kernel.held = True
         handled = True
         try:
@@ -61,7 +61,7 @@ class ShortWay(asyncio.Protocol):
             transport.fail(error)
         kernel.held = False
         if not handled:
-            transport.received(messages, len(data))
+            transport.received([received], len(data))
             return
         if kernel.run_queue or kernel.outbox or kernel.effects:
             self._runtime.pump()

@@ -7,7 +7,8 @@ from etf_codec import Atom, PacketWriter, Pid, Reference, Term
 from erldist_proto._commands import Command
 from erldist_proto._control import UNUSED, ControlMessage
 from erldist_proto._control_messages import RegSend
-from erldist_proto._errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from erldist_proto._endings import broken, closed_by_peer, closed_by_us, silent, too_slow
+from erldist_proto._errors import LocalProtocolError, RemoteProtocolError
 from erldist_proto._events import Closed, Event, Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
 from erldist_proto._fragments import Buffer
@@ -16,7 +17,7 @@ from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import MESSAGES, Outgoing, plain_op
+from erldist_proto._outgoing import MESSAGES, Outgoing
 from erldist_proto._setup_timer import SetupTimer
 from erldist_proto._ticker import Ticker
 from erldist_proto._turns import HANDOUT_BYTES
@@ -214,7 +215,7 @@ class Connection:
         self._events = [*before, *(Received(*message) for message in messages or ()), *self._events]
 
     def receive_messages(self, data: bytes) -> list[Message] | None:
-        """The same as `receive_data`, for who is in a hurry: without an event for each message.
+        """The same as `receive_data`, without an event for each message.
 
         Returns:
             Messages, `(control message, payload)` as in `Received`; None if there is anything else: then all
@@ -234,6 +235,20 @@ class Connection:
             self._read()
             self._look_ahead()
         return messages if not self._events else self._reported(messages)
+
+    def receive_message(self, data: bytes) -> Message | None:
+        """Take a read that is one message, of a kind that comes over and over.
+
+        Returns:
+            The message; None if the read is anything else, and still to be given to `receive_messages`.
+        """
+        incoming = self._ahead
+        if incoming is None:
+            return None
+        message = incoming.read_one(data)
+        if message is not None:
+            self._ticker.read = True
+        return message
 
     def _receive(self, data: bytes) -> list[Message] | None:
         """The same for what may be anything: a part of the handshake, or of a packet."""
@@ -263,21 +278,7 @@ class Connection:
 
     def receive_eof(self) -> None:
         """The peer closed the socket, or it broke."""
-        if self._state is State.AWAIT_ACK:
-            # OTP closes without a word when our digest is wrong, and hardly ever for anything else here.
-            self._close(
-                "cookie_mismatch",
-                f"cookie mismatch with {self.peer}, most likely: it closed the connection on our digest",
-            )
-        elif self._state is State.CONNECTED:
-            unread = self._framing.unread_bytes
-            inside = f", {unread} bytes into a packet" if unread else ""
-            self._close("connection_closed", f"{self.peer} closed the connection{inside}")
-        else:
-            who = self.peer or "a peer"
-            self._close(
-                "connection_closed", f"{who} closed the connection during the handshake ({self._state})"
-            )
+        self._close(closed_by_peer(self._state, self.peer, self._framing.unread_bytes))
 
     def events(self) -> list[Event]:
         """What happened since the last call, in order."""
@@ -331,10 +332,8 @@ class Connection:
         if writer is None:
             self.send(MESSAGES[type(to)](sender, to), message)
             return b""
-        op = plain_op(type(to))
-        if op is not None:
-            packet = writer.write_message(op, sender, to, message)
-        else:
+        packet = writer.write_message(sender, to, message)
+        if packet is None:
             packet = writer.write(((RegSend.op, sender, UNUSED, to), message))
         if type(packet) is not bytes:
             assert self._outgoing is not None
@@ -390,12 +389,11 @@ class Connection:
             return
         if self._incoming is None:
             if self._setup.ran_out(now):
-                who = self.peer or "a peer"
-                self._close("setup_timeout", f"{who} was too slow in the handshake ({self._state})")
+                self._close(too_slow(self._state, self.peer))
             return
         tick, gone = self._ticker.check(now, pending=self.bytes_pending > 0)
         if gone:
-            self._close("net_tick_timeout", f"nothing from {self.peer} for {self._tick_time:g} seconds")
+            self._close(silent(self.peer, self._tick_time))
             return
         if tick:
             self._out.append(TICK)
@@ -403,7 +401,7 @@ class Connection:
         try:
             self._incoming.handle_time(now)
         except RemoteProtocolError as error:
-            self._fail(error)
+            self._close(broken(self.peer, error))
 
     def pause_reading(self) -> None:
         """We stop reading for a while (back-pressure): silence does not count against the peer."""
@@ -415,7 +413,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection. What was sent before is still returned by `data_to_send`."""
-        self._close("disconnect", f"connection to {self.peer or 'a peer'} closed by us")
+        self._close(closed_by_us(self.peer))
 
     def _read(self) -> None:
         try:
@@ -425,7 +423,7 @@ class Connection:
                 self._ticker.read = True
                 self._read_messages(self._incoming)
         except RemoteProtocolError as error:
-            self._fail(error)
+            self._close(broken(self.peer, error))
 
     def _read_handshake(self) -> None:
         """Packets until the handshake is over, or asks us: then the peer's bytes wait for the answer."""
@@ -487,14 +485,11 @@ class Connection:
         hidden = DistFlags.PUBLISHED not in flags
         self._ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
 
-    def _fail(self, error: ProtocolError) -> None:
-        self._close("protocol_error", f"{self.peer or 'a peer'} broke the protocol: {error}", error)
-
-    def _close(self, reason: str, text: str, error: ProtocolError | None = None) -> None:
+    def _close(self, closed: Closed) -> None:
         if self._state is CLOSED:
             return
         self._state = State.CLOSED
         self._writer = self._ahead = None
-        self._events.append(Closed(reason, text, error))
+        self._events.append(closed)
         if self._incoming is not None:
             self._incoming.fragments.clear()

@@ -55,6 +55,7 @@ class Incoming:
         "_openings",
         "_peer",
         "fragments",
+        "read_one",
         "read_packets",
     )
 
@@ -67,7 +68,9 @@ class Incoming:
         self._decode: Callable[..., tuple[Term, int]] = partial(decode_bare, **options)
         self._max_packet_bytes = most = limits.max_packet_bytes(flags)
         known = (self._openings.by_size, most, self._atoms.known, RECORDS)
-        self.read_packets = PacketReader(*known, **options).read
+        reader = PacketReader(*known, **options)
+        self.read_packets = reader.read
+        self.read_one = reader.read_one
         self._limits = limits
         self._now = 0.0
         self.fragments = Fragments(limits)

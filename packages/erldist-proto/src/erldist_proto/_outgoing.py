@@ -27,8 +27,8 @@ PASS_THROUGH: Final = 112
 MESSAGES: Final[dict[type, type[Any]]] = {Pid: SendSender, Reference: AliasSend, Atom: RegSend}
 """The control message with which a message goes to a process, an alias, or a registered name."""
 
-plain_op: Final = {Pid: SendSender.op, Reference: AliasSend.op}.get
-"""Returns the operation of those that have the form `{Op, FromPid, To}`, by the class of `To`."""
+OPERATIONS: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
+"""Those that have the form `{Op, FromPid, To}`, by the class of `To`."""
 
 
 class Outgoing:
@@ -57,7 +57,7 @@ class Outgoing:
         self._limits = limits
         headers = {} if self._atoms is None else self._atoms.known
         packet_bytes = min(limits.max_message_bytes, FRAGMENT_BYTES)
-        self.writer = PacketWriter(headers, packet_bytes, **self._options)
+        self.writer = PacketWriter(headers, packet_bytes, OPERATIONS, **self._options)
         self._sequence = 0
         self.turns = Turns()
 

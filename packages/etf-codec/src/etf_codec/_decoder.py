@@ -211,7 +211,7 @@ class PacketReader:
         none: As for `decode`.
         limits: As for `decode`.
 
-    All of these may change between two reads.
+    The openings and the headers may change between two reads.
     """
 
     __slots__ = ("_headers", "_max_packet_bytes", "_openings", "_options", "_records")
@@ -278,6 +278,18 @@ class PacketReader:
             raw += contents[0] is None
             offset = end
         return found, offset, raw
+
+    def read_one(self, data: bytes) -> tuple[Any, Any] | None:
+        """Read a packet that is all of the data, as most reads of a conversation are.
+
+        Returns:
+            What the packet's opening stands for, or what was made of its tuple, and the term; None for
+            anything else, which is for `read`.
+        """
+        if len(data) < 4 or u32(data, 0)[0] != len(data) - 4:
+            return None
+        found, _, raw = self.read(data, 0)
+        return found[0] if found and not raw else None
 
     def _contents(
         self, packet: Buffer, width: int, means: Any, refs: Sequence[Atom], offset: int

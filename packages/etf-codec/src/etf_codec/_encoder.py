@@ -27,6 +27,7 @@ _ATOM_CACHE_REFS: Final = tuple(bytes((tags.ATOM_CACHE_REF, index)) for index in
 _VERSION: Final = tags.VERSION.to_bytes()
 _PACKET_START: Final = Struct(">IBB")
 _DIST_HEADER: Final = 68
+_NO_OPERATIONS: Final[Mapping[type, int]] = {}
 _DEFAULT_WRITING: Final = Writing(DEFAULT_LIMITS, None, False, False)
 
 
@@ -182,17 +183,19 @@ class PacketWriter:
         headers: Distribution headers, from their number of atoms on, by the atoms that they list; they may
             change between two packets.
         max_bytes: Longer terms are left to the caller.
+        operations: What `write_message` begins messages with, by the class of their receivers.
         none: As for `encode`.
         legacy_identifiers: As for `encode`.
         limits: As for `encode_bare`.
     """
 
-    __slots__ = ("_headers", "_max_bytes", "_options")
+    __slots__ = ("_headers", "_max_bytes", "_operations", "_options")
 
     def __init__(
         self,
         headers: Mapping[tuple[Atom, ...], bytes],
         max_bytes: int,
+        operations: Mapping[type, int] = _NO_OPERATIONS,
         *,
         none: Atom | None = None,
         legacy_identifiers: bool = False,
@@ -200,6 +203,7 @@ class PacketWriter:
     ) -> None:
         self._headers = headers
         self._max_bytes = max_bytes
+        self._operations = operations
         self._options: dict[str, Any] = {
             "none": none,
             "legacy_identifiers": legacy_identifiers,
@@ -224,10 +228,11 @@ class PacketWriter:
         return b"".join((_PACKET_START.pack(2 + size, tags.VERSION, _DIST_HEADER), header, parts[0]))
 
     def write_message(
-        self, operation: int, sender: Pid, to: Term, message: Term
-    ) -> bytes | tuple[tuple[Atom, ...], Parts]:
-        """Write the terms `{Operation, FromPid, To}` and `Message`."""
-        return self.write(((operation, sender, to), message))
+        self, sender: Pid, to: Term, message: Term
+    ) -> bytes | tuple[tuple[Atom, ...], Parts] | None:
+        """Write the terms `{Operation, FromPid, To}` and `Message`; None if there is no such operation."""
+        operation = self._operations.get(type(to))
+        return None if operation is None else self.write(((operation, sender, to), message))
 
 
 def _writing(deterministic: bool, none: Atom | None, legacy_identifiers: bool, limits: Limits) -> Writing:

@@ -245,7 +245,7 @@ def call(
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
     if type(to) is Pid and to.node != kernel.node:
-        return _answer(kernel, None, sender, waiter, to, request, timeout)
+        return _answer(kernel, to, sender, waiter, to, request, timeout)
     return _call_here(kernel, sender, waiter, to, request, timeout)
 
 
@@ -286,17 +286,16 @@ async def _call_here(
 
 async def _answer(
     kernel: Kernel,
-    pending: Request | None,
+    pending: Request | Pid,
     sender: Pid,
     waiter: Waiter | None,
     to: ServerRef,
     request: Term,
     timeout: float | None,
 ) -> Term:
-    """The reply to a request; without one that is under way, it is sent to a process of another node."""
-    if pending is None:
-        assert type(to) is Pid
-        pending = _send_request(kernel, sender, to, request)
+    """The reply to a request that is under way, or is to be sent to this process of another node."""
+    if type(pending) is Pid:
+        pending = _send_request(kernel, sender, pending, request)
     try:
         if not pending.done:
             if waiter is None:
