@@ -13,7 +13,7 @@ from anyio.abc import SocketStream
 from ergo_node import Epmd, Node, RemoteName
 from ergo_node._network import Reception
 from ergo_node._transport import BUSY_BYTES, Transport, Wiring
-from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
+from ergo_node._transport_asyncio import ProtocolNetwork, ProtocolTransport, on_asyncio
 from erldist_proto import Closed, Connection, ControlMessage, Event, Received, SendSender
 from erldist_proto.testing import connected_pair
 from etf_codec import Atom, Pid, Term
@@ -217,6 +217,24 @@ async def test_a_fault_of_ours_is_raised_where_the_transport_runs() -> None:
                     await transport.run()
                 tasks.cancel_scope.cancel()
     assert isinstance(alice.events[-1], Closed)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), SystemExit(3)], ids=repr)
+async def test_a_fault_of_ours_is_raised_though_the_connection_is_closed(error: BaseException) -> None:
+    alice, bob = (Party(connection) for connection in connected_pair())
+    with anyio.fail_after(10):
+        listener = await ProtocolNetwork().listen(HOST, 0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, bob, tasks)
+            transport = await ProtocolNetwork().connect(HOST, listener.port, alice.wiring)
+            assert isinstance(transport, ProtocolTransport)
+            transport.fail(error)
+            transport.close()
+            with pytest.raises(type(error)) as raised:
+                await transport.run()
+            tasks.cancel_scope.cancel()
+    assert raised.value is error
 
 
 @pytest.mark.anyio

@@ -140,6 +140,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self._io.close()
             with anyio.move_on_after(SHUTDOWN_GRACE):
                 await self._gone.wait()
+            if self._error is not None:
+                raise self._error
         finally:
             if self.closed is None:
                 connection.close()
