@@ -174,43 +174,48 @@ impl<'py> Reading<'_, 'py> {
     /// where only the header is known.
     #[inline]
     fn contents(&self, packet: Packet, beginning: &Beginning<'py>) -> Outcome<Contents<'py>> {
-        let py = self.bytes.py();
-        if let Beginning::Header(refs) = beginning {
-            let mut reader = self.reader(packet, packet.terms, refs)?;
-            if let Some(made) = self.records.read(&mut reader)?
-                && reader.cursor.pos < packet.end
-            {
-                let term = reader.read()?;
-                return if reader.cursor.pos == packet.end {
-                    Ok(Contents::Message(made, term))
-                } else {
-                    Err(Stop::Rerun)
-                };
-            }
-        }
         let (found, end) = match beginning {
             Beginning::Opening(opening) => {
                 let (term, end) = self.term(packet, packet.terms, &opening.get_item(1)?)?;
                 (Contents::Message(opening.get_item(0)?, term), end)
             }
-            Beginning::Header(refs) => {
-                let (first, after) = self.term(packet, packet.terms, refs)?;
-                let first = first.cast_into_exact::<PyTuple>().map_err(|_| Stop::Rerun)?;
-                let raw = |parts| Contents::Raw(py.None().into_bound(py), parts);
-                if after == packet.end {
-                    (raw((packet.start, after, first).into_pyobject(py)?.into_any()), after)
-                } else {
-                    let (second, end) = self.term(packet, after, refs)?;
-                    match self.records.make(self.shared, &first)? {
-                        Some(made) => (Contents::Message(made, second), end),
-                        None => {
-                            (raw((packet.start, after, first, second).into_pyobject(py)?.into_any()), end)
-                        }
-                    }
-                }
-            }
+            Beginning::Header(refs) => match self.recorded(packet, refs)? {
+                Some(found) => found,
+                None => self.behind_header(packet, refs)?,
+            },
         };
         if end == packet.end { Ok(found) } else { Err(Stop::Rerun) }
+    }
+
+    /// What was made of the tuple behind a header, the term behind that, and where it ends; none if the tuple
+    /// is not of a kind that is known by its first bytes.
+    #[inline]
+    fn recorded(&self, packet: Packet, refs: &Any<'py>) -> Outcome<Option<(Contents<'py>, usize)>> {
+        let mut reader = self.reader(packet, packet.terms, refs)?;
+        match self.records.read(&mut reader)? {
+            Some(made) if reader.cursor.pos < packet.end => {
+                let term = reader.read()?;
+                Ok(Some((Contents::Message(made, term), reader.cursor.pos)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The tuple behind a header, the term behind that, if any, and where it ends.
+    fn behind_header(&self, packet: Packet, refs: &Any<'py>) -> Outcome<(Contents<'py>, usize)> {
+        let py = self.bytes.py();
+        let (first, after) = self.term(packet, packet.terms, refs)?;
+        let first = first.cast_into_exact::<PyTuple>().map_err(|_| Stop::Rerun)?;
+        let raw = |parts| Contents::Raw(py.None().into_bound(py), parts);
+        if after == packet.end {
+            return Ok((raw((packet.start, after, first).into_pyobject(py)?.into_any()), after));
+        }
+        let (second, end) = self.term(packet, after, refs)?;
+        let found = match self.records.make(self.shared, &first)? {
+            Some(made) => Contents::Message(made, second),
+            None => raw((packet.start, after, first, second).into_pyobject(py)?.into_any()),
+        };
+        Ok((found, end))
     }
 
     /// A term of a packet, and where it ends.
