@@ -240,7 +240,8 @@ class Connection:
         """Take a read that is one message, of a kind that comes over and over.
 
         Returns:
-            The message; None if the read is anything else, and still to be given to `receive_messages`.
+            The message, which came after what is in `events`; None if the read is anything else, and still to
+            be given to `receive_messages`.
         """
         incoming = self._ahead
         if incoming is None:
