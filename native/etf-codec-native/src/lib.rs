@@ -25,7 +25,7 @@ mod tags;
 mod writer;
 
 /// `etf_codec._backend.SEAM_VERSION`, whose classes and tables this was written for.
-const SEAM_VERSION: u32 = 7;
+const SEAM_VERSION: u32 = 8;
 
 #[pymodule]
 fn etf_codec_native(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -18,7 +18,7 @@ type Any<'py> = Bound<'py, PyAny>;
 
 /// What a packet holds.
 enum Contents<'py> {
-    /// What its opening stands for, or was made of its tuple, and the term.
+    /// What its opening stands for, or was made of its tuple, and the term, None where none belongs to it.
     Message(Any<'py>, Any<'py>),
     /// None, and where its parts are, with its terms.
     Raw(Any<'py>, Any<'py>),
@@ -192,9 +192,11 @@ impl<'py> Reading<'_, 'py> {
     #[inline]
     fn recorded(&self, packet: Packet, refs: &Any<'py>) -> Outcome<Option<(Contents<'py>, usize)>> {
         let mut reader = self.reader(packet, packet.terms, refs)?;
-        match self.records.read(&mut reader)? {
-            Some(made) if reader.cursor.pos < packet.end => {
-                let term = reader.read()?;
+        let found = self.records.read(&mut reader)?;
+        let is_more = reader.cursor.pos < packet.end;
+        match found {
+            Some((made, has_term)) if has_term == is_more => {
+                let term = if is_more { reader.read()? } else { self.none() };
                 Ok(Some((Contents::Message(made, term), reader.cursor.pos)))
             }
             _ => Ok(None),
@@ -203,19 +205,34 @@ impl<'py> Reading<'_, 'py> {
 
     /// The tuple behind a header, the term behind that, if any, and where it ends.
     fn behind_header(&self, packet: Packet, refs: &Any<'py>) -> Outcome<(Contents<'py>, usize)> {
-        let py = self.bytes.py();
         let (first, after) = self.term(packet, packet.terms, refs)?;
         let first = first.cast_into_exact::<PyTuple>().map_err(|_| Stop::Rerun)?;
-        let raw = |parts| Contents::Raw(py.None().into_bound(py), parts);
-        if after == packet.end {
-            return Ok((raw((packet.start, after, first).into_pyobject(py)?.into_any()), after));
+        let is_more = after != packet.end;
+        let made = self.records.make(self.shared, &first, is_more)?;
+        if !is_more {
+            let found = match made {
+                Some(made) => Contents::Message(made, self.none()),
+                None => self.raw((packet.start, after, first))?,
+            };
+            return Ok((found, after));
         }
         let (second, end) = self.term(packet, after, refs)?;
-        let found = match self.records.make(self.shared, &first)? {
+        let found = match made {
             Some(made) => Contents::Message(made, second),
-            None => raw((packet.start, after, first, second).into_pyobject(py)?.into_any()),
+            None => self.raw((packet.start, after, first, second))?,
         };
         Ok((found, end))
+    }
+
+    fn none(&self) -> Any<'py> {
+        self.bytes.py().None().into_bound(self.bytes.py())
+    }
+
+    fn raw(
+        &self,
+        parts: impl IntoPyObject<'py, Output = Bound<'py, PyTuple>, Error = PyErr>,
+    ) -> Outcome<Contents<'py>> {
+        Ok(Contents::Raw(self.none(), parts.into_pyobject(self.bytes.py())?.into_any()))
     }
 
     /// A term of a packet, and where it ends.

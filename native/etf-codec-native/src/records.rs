@@ -1,5 +1,6 @@
 //! Objects that are made of tuples.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
@@ -15,34 +16,49 @@ type Any<'py> = Bound<'py, PyAny>;
 /// What a record has of them, mostly.
 const FEW_FIELDS: usize = 4;
 
+/// Of these types one is that of an element.
+type Kinds = SmallVec<[Py<PyAny>; 2]>;
+
 /// What to make of a tuple.
 struct Record {
     /// What the tuple begins with.
     number: i64,
     class: Py<PyAny>,
-    /// The name, and the type, of what becomes of each of the other elements.
-    fields: Vec<(Py<PyString>, Py<PyAny>)>,
+    /// The name, and the types, of what becomes of each of the other elements.
+    fields: Vec<(Py<PyString>, Kinds)>,
+    has_term: bool,
+    /// Of which node the first of the elements must be.
+    node: Option<Py<PyString>>,
 }
 
 /// What to make of tuples: there are few such, so each is looked at.
 pub struct Records(Vec<Record>);
 
+/// The class, the names, the types, whether a term follows, the node: `PacketRecord` in Python.
+type Given<'py> = (Any<'py>, Vec<Bound<'py, PyString>>, Vec<Any<'py>>, bool, Option<Bound<'py, PyString>>);
+
 impl Records {
-    /// Given by number: the class, the names, the types.
+    /// Given by number.
     pub fn of(records: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut found = Vec::new();
         for (number, known) in records {
-            let (class, names, types): (Any<'_>, Vec<Bound<'_, PyString>>, Vec<Any<'_>>) = known.extract()?;
-            let fields = names.into_iter().map(Bound::unbind).zip(types.into_iter().map(Bound::unbind));
-            found.push(Record { number: number.extract()?, class: class.unbind(), fields: fields.collect() });
+            let (class, names, types, has_term, node): Given<'_> = known.extract()?;
+            let kinds = types.iter().map(kinds).collect::<PyResult<Vec<_>>>()?;
+            found.push(Record {
+                number: number.extract()?,
+                class: class.unbind(),
+                fields: names.into_iter().map(Bound::unbind).zip(kinds).collect(),
+                has_term,
+                node: node.map(Bound::unbind),
+            });
         }
         Ok(Records(found))
     }
 
-    /// What is to be made of the tuple at the cursor, which then stands behind it; none, and the cursor
-    /// anywhere, if that is nothing, or only the whole tuple tells.
+    /// What is to be made of the tuple at the cursor, which then stands behind it, and whether a term follows;
+    /// none, and the cursor anywhere, if that is nothing, or only the whole tuple tells.
     #[inline]
-    pub fn read<'py>(&self, reader: &mut Reader<'_, 'py>) -> Outcome<Option<Any<'py>>> {
+    pub fn read<'py>(&self, reader: &mut Reader<'_, 'py>) -> Outcome<Option<(Any<'py>, bool)>> {
         let Ok([tuple, arity, integer, number]) = reader.cursor.array() else { return Ok(None) };
         let is_alike = |record: &&Record| {
             record.number == i64::from(number) && record.fields.len() + 1 == usize::from(arity)
@@ -53,46 +69,66 @@ impl Records {
         }
         let Some(record) = self.0.iter().find(is_alike) else { return Ok(None) };
         let mut values: SmallVec<[Any<'py>; FEW_FIELDS]> = SmallVec::new();
-        for (_, kind) in &record.fields {
+        for (_, kinds) in &record.fields {
             let tag = reader.cursor.u8()?;
             match reader.leaf(tag, false)? {
-                Some(value) if value.get_type().is(kind) => values.push(value),
+                Some(value) if is_one(&value, kinds) => values.push(value),
                 _ => return Ok(None),
             }
         }
-        record.made(reader.shared, reader.py, values.iter()).map(Some)
+        let made = record.made(reader.shared, reader.py, &values)?;
+        Ok(made.map(|made| (made, record.has_term)))
     }
 
-    /// What is to be made of a tuple, if anything.
-    pub fn make<'py>(&self, shared: &Shared, tuple: &Bound<'py, PyTuple>) -> Outcome<Option<Any<'py>>> {
+    /// What is to be made of a tuple behind which a term stands, or none, if anything.
+    pub fn make<'py>(
+        &self,
+        shared: &Shared,
+        tuple: &Bound<'py, PyTuple>,
+        has_term: bool,
+    ) -> Outcome<Option<Any<'py>>> {
         let Ok(first) = tuple.get_item(0) else { return Ok(None) };
         let Ok(number) = first.extract::<i64>() else { return Ok(None) };
         let values: SmallVec<[Any<'py>; FEW_FIELDS]> = tuple.iter().skip(1).collect();
         let is_alike = |record: &&Record| {
             record.number == number
+                && record.has_term == has_term
                 && record.fields.len() == values.len()
-                && values.iter().zip(&record.fields).all(|(value, (_, kind))| value.get_type().is(kind))
+                && values.iter().zip(&record.fields).all(|(value, (_, kinds))| is_one(value, kinds))
         };
         match self.0.iter().find(is_alike) {
-            Some(record) if first.is_exact_instance_of::<PyInt>() => {
-                record.made(shared, tuple.py(), values.iter()).map(Some)
-            }
+            Some(record) if first.is_exact_instance_of::<PyInt>() => record.made(shared, tuple.py(), &values),
             _ => Ok(None),
         }
     }
 }
 
 impl Record {
-    fn made<'a, 'py: 'a>(
-        &self,
-        shared: &Shared,
-        py: Python<'py>,
-        values: impl Iterator<Item = &'a Any<'py>>,
-    ) -> Outcome<Any<'py>> {
+    /// The object; none if it is of another node than it must be.
+    fn made<'py>(&self, shared: &Shared, py: Python<'py>, values: &[Any<'py>]) -> Outcome<Option<Any<'py>>> {
+        if let Some(node) = &self.node {
+            let Some(first) = values.first() else { return Ok(None) };
+            if !first.getattr(intern!(py, "node"))?.eq(node)? {
+                return Ok(None);
+            }
+        }
         let made = shared.new_object.bind(py).call1((&self.class,))?;
-        for (value, (name, _)) in values.zip(&self.fields) {
+        for (value, (name, _)) in values.iter().zip(&self.fields) {
             made.setattr(name, value)?;
         }
-        Ok(made)
+        Ok(Some(made))
     }
+}
+
+/// A type, or a tuple of types.
+fn kinds(types: &Any<'_>) -> PyResult<Kinds> {
+    match types.cast::<PyTuple>() {
+        Ok(several) => Ok(several.iter().map(Bound::unbind).collect()),
+        Err(_) => Ok(std::iter::once(types.clone().unbind()).collect()),
+    }
+}
+
+fn is_one(value: &Any<'_>, kinds: &Kinds) -> bool {
+    let class = value.get_type_ptr();
+    kinds.iter().any(|kind| kind.as_ptr() == class.cast())
 }

@@ -6,6 +6,7 @@ from erldist_proto import (
     MANDATORY_FLAGS,
     AliasSend,
     AltactSigSend,
+    Closed,
     Connection,
     ConnectionLimits,
     ControlMessage,
@@ -147,10 +148,12 @@ def exchange(number: int) -> list[tuple[ControlMessage, Term]]:
     mfa = Atom("m"), Atom("f"), 1
     return [
         (MonitorP(PID, BOB, ref), None),
+        (MonitorP(PID, Atom("echo"), theirs), None),
         (AliasSend(PID, theirs), (tag, Atom("ok"))),
         (SpawnRequest(ref, PID, PID, mfa, []), [number]),
         (SpawnReply(theirs, BOB, 0, PID), None),
         (DemonitorP(PID, BOB, ref), None),
+        (DemonitorP(PID, Atom("echo"), theirs), None),
         (AltactSigSend(4, PID, theirs), Atom("ok")),
         (PayloadMonitorPExit(PID, BOB, theirs), Atom("noproc")),
     ]
@@ -366,7 +369,15 @@ def test_a_packet_at_once_is_what_its_parts_would_be(
         assert written() == at_once
 
 
-@pytest.mark.parametrize("flags", [DEFAULT_FLAGS, MANDATORY_FLAGS, DEFAULT_FLAGS & ~DistFlags.ALIAS])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        DEFAULT_FLAGS,
+        MANDATORY_FLAGS,
+        DEFAULT_FLAGS & ~DistFlags.ALIAS,
+        DEFAULT_FLAGS & ~DistFlags.DIST_MONITOR_NAME,
+    ],
+)
 @given(MESSAGES, st.lists(st.integers(0, 12), max_size=3))
 def test_who_is_in_a_hurry_sends_the_same(
     flags: DistFlags, messages: list[tuple[ControlMessage, Term]], asks: list[int]
@@ -383,6 +394,8 @@ def test_who_is_in_a_hurry_sends_the_same(
                     alice.send_message(message.from_pid, message.alias, payload)
                 elif hurry and isinstance(message, RegSend):
                     alice.send_message(message.from_pid, message.to_name, payload)
+                elif hurry and isinstance(message, MonitorP | DemonitorP):
+                    alice.send_quickly(type(message), message.from_pid, message.to_proc, message.ref)
                 else:
                     alice.send(message, payload)
             except LocalProtocolError as error:
@@ -405,3 +418,24 @@ def test_a_message_in_a_hurry_on_a_closed_connection() -> None:
     alice.close()
     with pytest.raises(LocalProtocolError, match="SendSender cannot be sent: the connection is closed"):
         alice.send_message(PID, BOB, 1)
+    with pytest.raises(LocalProtocolError, match="MonitorP cannot be sent: the connection is closed"):
+        alice.send_quickly(MonitorP, PID, BOB, REF)
+
+
+@pytest.mark.parametrize("kind", [MonitorP, DemonitorP])
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_a_monitor_of_a_third_node_ends_the_connection_however_it_is_read(
+    kind: type[MonitorP | DemonitorP], known: int
+) -> None:
+    alice, bob = connected_pair()
+    for number in range(known):
+        alice.send_quickly(kind, PID, BOB, Reference("carol@host", 1, (number, 2, 3)))
+        bob.receive_data(sent(alice))
+        assert [type(event) for event in bob.events()] == [Received]
+    alice.send_quickly(kind, Pid("carol@host", 1, 0, 1), BOB, REF)
+    data = sent(alice)
+    assert bob.receive_message(data) is None
+    bob.receive_data(data)
+    (closed,) = bob.events()
+    assert isinstance(closed, Closed)
+    assert closed.text.endswith(f"{kind.__name__} for a process of carol@host, but from alice@host")

@@ -9,6 +9,7 @@ from etf_codec import (
     EncodeError,
     Limits,
     PacketReader,
+    PacketRecord,
     PacketWriter,
     Pid,
     Reference,
@@ -119,7 +120,7 @@ class Made:
     text: bytes
 
 
-MADE = (Made, ("name", "text"), (Atom, bytes))
+MADE = PacketRecord(Made, ("name", "text"), (Atom, bytes))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,47 @@ def test_a_tuple_with_a_term_behind_it_becomes_what_the_caller_makes_of_it(
     found, end, count = reader.read(alone + behind, 0)
     assert repr(found) == repr([(None, (0, len(alone), control)), (None, raw) if made is None else (made, 5)])
     assert (end, count) == (len(alone + behind), 1 + (made is None))
+
+
+@dataclass(slots=True)
+class Alone:
+    """What is made of `{9, Pid, Atom | Bytes}` without a term, if the pid is of a@b."""
+
+    pid: Pid
+    to: Atom | bytes
+
+
+ALONE = PacketRecord(Alone, ("pid", "to"), (Pid, (Atom, bytes)), has_term=False, node="a@b")
+PID = Pid("a@b", 1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("control", "made"),
+    [
+        ((9, PID, Atom("ok")), Alone(PID, Atom("ok"))),
+        ((9, PID, b"x"), Alone(PID, b"x")),
+        ((9, PID, PID), None),
+        ((9, PID, None), None),
+        ((9, PID), None),
+        ((9, PID, b"x", b"x"), None),
+        ((9, Pid("ok", 1, 2, 3), b"x"), None),
+        ((9, Atom("a@b"), b"x"), None),
+    ],
+)
+def test_a_tuple_alone_becomes_what_the_caller_makes_of_it_if_it_is_of_that_node(
+    control: tuple[Any, ...], made: Alone | None
+) -> None:
+    reader = PacketReader({}, 100, HEADERS, {9: ALONE}, none=Atom("none"))
+    alone, behind = (
+        packet(b"\x83D\1\0\5" + b"".join(encode_bare(terms, None, none=Atom("none"))))
+        for terms in ((control,), (control, 5))
+    )
+    raw = (len(alone), len(alone) + len(behind) - 2, control, 5)
+    found, end, count = reader.read(alone + behind, 0)
+    one = (None, (0, len(alone), control)) if made is None else (made, None)
+    assert repr(found) == repr([one, (None, raw)])
+    assert (end, count) == (len(alone + behind), 1 + (made is None))
+    assert reader.read_one(alone) == (None if made is None else one)
 
 
 def test_a_reader_goes_by_what_is_known_when_it_reads() -> None:

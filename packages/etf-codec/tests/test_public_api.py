@@ -25,6 +25,7 @@ PUBLIC = [
     "MismatchError",
     "NativeRecord",
     "PacketReader",
+    "PacketRecord",
     "PacketWriter",
     "Pid",
     "Port",

@@ -9,7 +9,7 @@ from otp_behaviors import Kernel
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import Monitors
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
-from otp_behaviors._signals import DemonitorSignal, UnlinkAckSignal, UnlinkSignal
+from otp_behaviors._signals import UnlinkAckSignal, UnlinkSignal
 from otp_behaviors.testing import Workload
 
 Patch = pytest.MonkeyPatch
@@ -21,7 +21,7 @@ ENOUGH: Final = 40
 def ignoring_demonitor(patch: Patch) -> None:
     """A process stays watched by who watches no more."""
 
-    def demonitor_received(self: Monitors, signal: DemonitorSignal) -> None:
+    def demonitor_received(self: Monitors, sender: Pid, ref: Reference) -> None:
         return None
 
     patch.setattr(Monitors, "demonitor_received", demonitor_received)
@@ -94,10 +94,12 @@ def keeping_links(patch: Patch) -> None:
 def keeping_monitors(patch: Patch) -> None:
     """The monitors of other nodes stay in the list of those that go with their connections."""
 
-    def _unwatched(self: Monitors, node: str, ref: Reference) -> Any:
-        return self._from_node.get(node, {}).get(ref)
+    def demonitor_received(self: Monitors, sender: Pid, ref: Reference) -> None:
+        record = self._from_node.get(sender.node, {}).get(ref)
+        if record is not None and record.monitored_by is not None:
+            record.monitored_by.pop(ref, None)
 
-    patch.setattr(Monitors, "_unwatched", _unwatched)
+    patch.setattr(Monitors, "demonitor_received", demonitor_received)
 
 
 def run_seeds() -> None:

@@ -1,7 +1,7 @@
 """What arrives from other nodes: from the messages of a read to the processes of this node.
 
-Most of it is messages to processes, names and aliases. They are handed to the kernel as they are; all else
-becomes a signal first.
+Most of it is what calls are made of: messages to processes, names and aliases, and monitors. That is handed
+to the kernel as it is; all else becomes a signal first.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
-from erldist_proto import AliasSend, ControlMessage, RegSend, SendSender
-from etf_codec import Term
-from otp_behaviors import Runtime
+from erldist_proto import AliasSend, ControlMessage, DemonitorP, MonitorP, RegSend, SendSender
+from etf_codec import Atom, Pid, Reference, Term
+from otp_behaviors import RemoteName, Runtime
 
 from ergo_node._busy_wait import BusyWait
 from ergo_node._flow import Flow
@@ -51,6 +51,8 @@ class Arrivals:
             SendSender: (attrgetter("to_pid"), deliveries.message_received),
             AliasSend: (attrgetter("alias"), deliveries.alias_received),
             RegSend: (attrgetter("to_name.name"), deliveries.name_received),
+            MonitorP: (attrgetter("from_pid", "to_proc", "ref"), self._monitor_received),
+            DemonitorP: (attrgetter("from_pid", "ref"), self._demonitor_received),
         }
         self._spare_bonds = spare_bonds
         self._bonds_made = 0
@@ -99,6 +101,15 @@ class Arrivals:
     def forget(self, transport: Transport) -> None:
         """The transport is over."""
         self.flow.forget(transport)
+
+    def _monitor_received(self, monitor: tuple[Pid, Pid | Atom, Reference], payload: Term) -> None:
+        sender, to, ref = monitor
+        target = to if type(to) is Pid else RemoteName(to.name, self._kernel.node)
+        self._kernel.monitors.monitor_received(sender, target, ref)
+        self._bonded()
+
+    def _demonitor_received(self, monitor: tuple[Pid, Reference], payload: Term) -> None:
+        self._kernel.monitors.demonitor_received(*monitor)
 
     def _bonded(self) -> None:
         self._bonds_made += BONDS_AT_ONCE

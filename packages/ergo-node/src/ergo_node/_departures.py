@@ -11,7 +11,7 @@ from typing import Final
 
 from erldist_proto import LocalProtocolError, State
 from etf_codec import Atom, EtfError
-from otp_behaviors import DESTINATIONS, Channel, DemonitorSignal, DownSignal, ExitSignal, RemoteName, Signal
+from otp_behaviors import DESTINATIONS, Channel, DemonitorSignal, DownSignal, ExitSignal, Signal
 
 from ergo_node._own_name import OwnName
 from ergo_node._peers import Owner, Up
@@ -75,12 +75,11 @@ class Departures:
             if up.identifiers is not None:
                 signal = up.identifiers.outward(signal)
             try:
-                parts = up.direct.get(type(signal))
-                if parts is None:
+                send = up.direct.get(type(signal))
+                if send is None:
                     up.send(*up.writers[type(signal)](signal))
                 else:
-                    sender, to, message = parts(signal)
-                    up.send_message(sender, Atom(to.name) if type(to) is RemoteName else to, message)
+                    send(up.connection, signal)
             except EtfError as error:
                 self._unsendable(up, signal, error)
             except LocalProtocolError:

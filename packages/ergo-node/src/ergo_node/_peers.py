@@ -20,12 +20,12 @@ class Up:
 
     __slots__ = (
         "as_it_is",
+        "connection",
         "direct",
         "hidden",
         "identifiers",
         "node",
         "send",
-        "send_message",
         "transport",
         "writers",
     )
@@ -42,8 +42,8 @@ class Up:
         self.hidden = hidden
         self.writers = to_wire(transport.connection.flags)
         self.direct = direct(transport.connection.flags)
+        self.connection = transport.connection
         self.send = transport.connection.send
-        self.send_message = transport.connection.send_message
         # Whether a message needs no look at what the peer knows.
         self.as_it_is = identifiers is None and self.direct is DIRECT
         self.identifiers = identifiers  # None unless our name on this connection is not the one inside

@@ -6,11 +6,10 @@ Two tables, one for each direction. The choice among older and newer forms of a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import erldist_proto as dist
-from erldist_proto import ControlMessage, DistFlags
+from erldist_proto import Connection, ControlMessage, DistFlags
 from etf_codec import Atom, EtfError, Pid, Reference, Term
 from otp_behaviors import (
     AliasSignal,
@@ -96,17 +95,38 @@ TO_WIRE: Final[Writers] = {
 }
 
 
-DIRECT: Final[dict[type[Signal], attrgetter[tuple[Pid, Any, Term]]]] = {
-    MessageSignal: attrgetter("sender", "to", "message"),
-    AliasSignal: attrgetter("sender", "alias", "message"),
+def _send_message(connection: Connection, signal: MessageSignal) -> None:
+    connection.send_message(signal.sender, _named(signal.to), signal.message)
+
+
+def _send_to_alias(connection: Connection, signal: AliasSignal) -> None:
+    connection.send_message(signal.sender, signal.alias, signal.message)
+
+
+def _send_monitor(connection: Connection, signal: MonitorSignal) -> None:
+    connection.send_quickly(dist.MonitorP, signal.sender, _named(signal.to), signal.ref)
+
+
+def _send_demonitor(connection: Connection, signal: DemonitorSignal) -> None:
+    connection.send_quickly(dist.DemonitorP, signal.sender, _named(signal.to), signal.ref)
+
+
+Senders: TypeAlias = dict[type[Signal], Callable[[Connection, Any], None]]
+
+DIRECT: Final[Senders] = {
+    MessageSignal: _send_message,
+    AliasSignal: _send_to_alias,
+    MonitorSignal: _send_monitor,
+    DemonitorSignal: _send_demonitor,
 }
-"""What `Connection.send_message` gets of a signal; of a name with its node, the name."""
+"""What sends the signals of calls, of which no control message need be made."""
 
 
-def direct(flags: DistFlags) -> dict[type[Signal], attrgetter[tuple[Pid, Any, Term]]]:
-    """Return the signals for a peer with these flags of which no control message need be made."""
-    knows_aliases = flags & (DistFlags.ALIAS | DistFlags.ALTACT_SIG)
-    return DIRECT if knows_aliases else {MessageSignal: DIRECT[MessageSignal]}
+def direct(flags: DistFlags) -> Senders:
+    """Return what of `DIRECT` there is for a peer with these flags."""
+    if flags & (DistFlags.ALIAS | DistFlags.ALTACT_SIG):
+        return DIRECT
+    return {kind: send for kind, send in DIRECT.items() if kind is not AliasSignal}
 
 
 def to_wire(flags: DistFlags) -> Writers:

@@ -232,17 +232,18 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         self._write()
 
     def _write(self) -> None:
-        write = self._io.write
+        write, connection = self._io.write, self.connection
         # While blocked it waits in the connection, where ticks see that there is something to write. Large
         # messages come some fragments at a time, for as long as the socket takes them.
         while not (self.blocked or self._io.is_closing()):
-            pieces = self.connection.data_to_send() if self.tls is None else self._output()
-            if len(pieces) == 1 and len(pieces[0]) <= JOIN_BYTES:
-                write(pieces[0])
-                return  # had there been more, this were some fragments
-            for piece in joined(pieces):
+            if self.tls is None and connection.bytes_pending <= JOIN_BYTES:
+                pieces = connection.data_to_send()
+                if pieces:
+                    write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                return
+            for piece in joined(connection.data_to_send() if self.tls is None else self._output()):
                 write(piece)
-            if not self.connection.bytes_pending:
+            if not connection.bytes_pending:
                 return
 
 

@@ -2,28 +2,25 @@
 
 from typing import Final, Self
 
-from etf_codec import Atom, PacketWriter, Pid, Reference, Term
+from etf_codec import Atom, Term
 
 from erldist_proto._commands import Command
-from erldist_proto._control import UNUSED, ControlMessage
-from erldist_proto._control_messages import RegSend
+from erldist_proto._control import ControlMessage
 from erldist_proto._endings import broken, closed_by_peer, closed_by_us, silent, too_slow
 from erldist_proto._errors import LocalProtocolError, RemoteProtocolError
 from erldist_proto._events import Closed, Event, Received, Ticked
 from erldist_proto._flags import NO_FLAGS, DistFlags
-from erldist_proto._fragments import Buffer
 from erldist_proto._framing import LENGTHS, TICK, Framing, whole
 from erldist_proto._handshake import ASKING, Handshake, State, check_cookie
 from erldist_proto._incoming import Incoming, Message
 from erldist_proto._limits import ConnectionLimits
 from erldist_proto._names import LocalNode, NodeName
-from erldist_proto._outgoing import MESSAGES, Outgoing
+from erldist_proto._outgoing import Outgoing
+from erldist_proto._sending_half import CLOSED, SendingHalf
 from erldist_proto._setup_timer import SetupTimer
 from erldist_proto._ticker import Ticker
-from erldist_proto._turns import HANDOUT_BYTES
 
 TICKED: Final = Ticked()
-CLOSED: Final = State.CLOSED
 DEFAULT_LIMITS: Final = ConnectionLimits()
 CONNECTED_LENGTH_BYTES: Final = 4
 
@@ -31,7 +28,7 @@ PAUSING: Final = ASKING | {State.CONNECTED, State.CLOSED}
 """States in which the next packet is not one of the handshake, or not yet."""
 
 
-class Connection:
+class Connection(SendingHalf):
     """One distribution connection, without I/O.
 
     Feed it bytes, read its events, give it commands, send its bytes:
@@ -60,15 +57,9 @@ class Connection:
         "_limits",
         "_none",
         "_now",
-        "_out",
-        "_outgoing",
         "_setup",
-        "_state",
         "_tick_intensity",
         "_tick_time",
-        "_ticker",
-        "_writer",
-        "bytes_pending",
     )
 
     def __init__(
@@ -94,16 +85,10 @@ class Connection:
         self._tick_time = tick_time
         self._tick_intensity = tick_intensity
         self._setup = SetupTimer(now, setup_time)
-        self._state = handshake.state
+        # The ticker is of use once the connection is up; then it begins anew.
+        super().__init__(handshake.state, Ticker(now, tick_time, tick_intensity, hidden=False))
         self._incoming: Incoming | None = None
-        self._outgoing: Outgoing | None = None
-        # Of use once the connection is up; then it begins anew.
-        self._ticker = Ticker(now, tick_time, tick_intensity, hidden=False)
         self._events: list[Event] = []
-        self._out: list[Buffer] = []
-        # What writes messages at once, while nothing large is under way.
-        self._writer: PacketWriter | None = None
-        self.bytes_pending = 0
         # What reads messages, if nothing is left of earlier reads: then a read is whole packets, most likely.
         self._ahead: Incoming | None = None
 
@@ -297,82 +282,10 @@ class Connection:
             LocalProtocolError: Not allowed now, not negotiated, or malformed. Nothing was sent.
             etf_codec.EncodeError: A term has no external form. Nothing was sent.
         """
-        if not isinstance(message, ControlMessage):
+        if isinstance(message, ControlMessage):
+            self._send_control(message, payload)
+        else:
             self._handshake_command(message)
-            return
-        if self._state is not State.CONNECTED or self._outgoing is None:
-            raise LocalProtocolError(
-                f"{type(message).__name__} cannot be sent: the connection is {self._state}"
-            )
-        waiting = self._outgoing.turns.held_bytes
-        self._hand_out(self._outgoing, waiting, self._outgoing.send(message, payload))
-
-    def send_message(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> None:
-        """Send a message as `send` does, for who is in a hurry: types go unchecked.
-
-        Args:
-            sender: Whom it is from.
-            to: A process, an alias, or a registered name.
-            message: Any term.
-
-        Raises:
-            LocalProtocolError, etf_codec.EncodeError: As `send`.
-        """
-        packet = self.message_to_send(sender, to, message)
-        if packet:
-            self._out.append(packet)
-            self.bytes_pending += len(packet)
-
-    def message_to_send(self, sender: Pid, to: Pid | Reference | Atom, message: Term) -> bytes:
-        """Send a message as `send_message` does, for who writes it this very moment.
-
-        Returns:
-            What to write; empty if it goes with other data, and `data_to_send` has it.
-        """
-        writer = self._writer
-        if writer is None:
-            self.send(MESSAGES[type(to)](sender, to), message)
-            return b""
-        packet = writer.write_message(sender, to, message)
-        if packet is None:
-            packet = writer.write(((RegSend.op, sender, UNUSED, to), message))
-        if type(packet) is not bytes:
-            assert self._outgoing is not None
-            self._hand_out(self._outgoing, 0, self._outgoing.put_message(sender, to, message, *packet))
-            return b""
-        self._ticker.written = True
-        if not self._out:
-            return packet
-        self._out.append(packet)
-        self.bytes_pending += len(packet)
-        return b""
-
-    def _hand_out(self, outgoing: Outgoing, waiting: int, buffers: list[Buffer]) -> None:
-        """Keep what is to be written of a message before which so many bytes waited for their turns."""
-        self.bytes_pending += outgoing.turns.held_bytes - waiting + sum(map(len, buffers))
-        self._out += buffers
-        if buffers:
-            self._ticker.written = True
-        if outgoing.turns.held_bytes:
-            self._writer = None
-
-    def data_to_send(self) -> list[Buffer]:
-        """What to write next, in order; empty when there is nothing. Large payloads are the caller's bytes.
-
-        While large messages are under way, it is some fragments of them at a time: write them, then ask
-        again, until there is nothing. So what others send meanwhile is not held up. After `Closed`, it is all
-        there is.
-        """
-        out, self._out = self._out, []
-        self.bytes_pending = 0
-        if self._outgoing is not None and self._outgoing.turns.held_bytes:
-            turns = self._outgoing.turns
-            out += turns.take(None if self._state is CLOSED else HANDOUT_BYTES)
-            self.bytes_pending = turns.held_bytes
-            self._ticker.written = True
-            if not turns.held_bytes and self._state is not CLOSED:
-                self._writer = self._outgoing.quick_writer()
-        return out
 
     def deadline(self) -> float | None:
         """When `handle_time` must be called at the latest; None once closed."""

@@ -3,12 +3,13 @@
 import struct
 from collections.abc import Callable
 from functools import partial
+from inspect import get_annotations
 from typing import Any, Final
 
-from etf_codec import Atom, EtfError, PacketReader, Pid, Reference, Term, decode_bare
+from etf_codec import Atom, EtfError, PacketReader, PacketRecord, Term, decode_bare
 
 from erldist_proto._control import ControlMessage, parse
-from erldist_proto._control_messages import AliasSend, RegSend, Send, SendSender
+from erldist_proto._control_messages import AliasSend, DemonitorP, MonitorP, RegSend, Send, SendSender
 from erldist_proto._dist_header import IncomingAtoms, Refs
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._flags import DistFlags
@@ -29,17 +30,25 @@ NEXT_FRAGMENT_START: Final = struct.Struct(">IBBQQ")
 HEADER_MODES: Final = DistFlags.DIST_HDR_ATOM_CACHE | DistFlags.FRAGMENTS
 """With either of these, messages carry a header; with neither they are passed through."""
 
-RECORDS: Final[dict[int, tuple[type[ControlMessage], tuple[str, ...], tuple[type, ...]]]] = {
-    AliasSend.op: (AliasSend, ("from_pid", "alias"), (Pid, Reference))
-}
-"""What answers most calls, and names a reference, so that no two begin alike: the codec makes it, without the
-ways of `parse`."""
+RECORDED: Final[tuple[type[ControlMessage], ...]] = (AliasSend, MonitorP, DemonitorP)
+"""What calls are made of, beside the messages below, and names a reference, so that no two begin alike: the
+codec makes these, without the ways of `parse`."""
 
 Message = tuple[ControlMessage, Term]
 """A control message, and its payload where it has one (None else)."""
 
 REPEATING: Final = frozenset((Send, RegSend, SendSender))
 """Messages that two processes exchange over and over. The others name a reference or come once."""
+
+
+def records(peer: str) -> dict[int, PacketRecord]:
+    """What the codec is to make of the control tuples of a peer."""
+    return {
+        kind.op: PacketRecord(
+            kind, tuple(get_annotations(kind)), kind.shape[1:], kind.has_payload, peer if kind.owned else None
+        )
+        for kind in RECORDED
+    }
 
 
 class Incoming:
@@ -67,7 +76,7 @@ class Incoming:
         options = term_options(limits, none)
         self._decode: Callable[..., tuple[Term, int]] = partial(decode_bare, **options)
         self._max_packet_bytes = most = limits.max_packet_bytes(flags)
-        known = (self._openings.by_size, most, self._atoms.known, RECORDS)
+        known = (self._openings.by_size, most, self._atoms.known, records(peer))
         reader = PacketReader(*known, **options)
         self.read_packets = reader.read
         self.read_one = reader.read_one

@@ -6,7 +6,7 @@ from typing import Any, Final
 from etf_codec import Atom, PacketWriter, Pid, Reference, Term, encode_bare, encode_referring
 
 from erldist_proto._control import ControlMessage, serialize
-from erldist_proto._control_messages import AliasSend, RegSend, SendSender
+from erldist_proto._control_messages import AliasSend, DemonitorP, MonitorP, RegSend, SendSender
 from erldist_proto._dist_header import NO_REFS_HEADER, InlineAtoms, OutgoingAtoms, Refs
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._flags import DistFlags
@@ -26,6 +26,9 @@ PASS_THROUGH: Final = 112
 
 MESSAGES: Final[dict[type, type[Any]]] = {Pid: SendSender, Reference: AliasSend, Atom: RegSend}
 """The control message with which a message goes to a process, an alias, or a registered name."""
+
+QUICK: Final = (MonitorP, DemonitorP)
+"""What `Connection.send_quickly` sends at once, beside messages."""
 
 OPERATIONS: Final[dict[type, int]] = {Pid: SendSender.op, Reference: AliasSend.op}
 """Those that have the form `{Op, FromPid, To}`, by the class of `To`."""
@@ -62,8 +65,8 @@ class Outgoing:
         self.turns = Turns()
 
     def quick_writer(self) -> PacketWriter | None:
-        """What writes MESSAGES, if the peer takes them in that form, behind a header."""
-        usual = self._conversions.keys().isdisjoint(MESSAGES.values())
+        """What writes MESSAGES and QUICK, if the peer takes them in that form, behind a header."""
+        usual = self._conversions.keys().isdisjoint((*MESSAGES.values(), *QUICK))
         return self.writer if usual and self._atoms is not None else None
 
     def send(self, message: ControlMessage, payload: Term) -> list[Buffer]:

@@ -21,6 +21,7 @@ from ._errors import DecodeError, EncodeError, EtfError, LimitExceeded, Mismatch
 from ._frozen import FrozenList, FrozenMap
 from ._identifiers import Pid, Port, Reference
 from ._limits import Limits
+from ._packet_record import PacketRecord
 from ._terms import BitString, Export, Fun, ImproperList, LocalTerm, NativeRecord, Term, request_tag
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "MismatchError",
     "NativeRecord",
     "PacketReader",
+    "PacketRecord",
     "PacketWriter",
     "Pid",
     "Port",

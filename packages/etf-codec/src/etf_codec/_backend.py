@@ -26,7 +26,7 @@ __all__ = [
 
 # Changes whenever what is listed below, or the classes they share, change so that native code must
 # follow.
-SEAM_VERSION: Final = 7
+SEAM_VERSION: Final = 8
 
 _NATIVE: Final = "etf_codec_native"
 

@@ -8,6 +8,7 @@ from . import _tags as tags
 from ._atom import Atom
 from ._errors import DecodeError, LimitExceeded, TruncatedError
 from ._limits import DEFAULT_LIMITS, MAX_BYTES, Limits
+from ._packet_record import PacketRecord
 from ._reader import Data, Reading, u32
 from ._term_reader import read_term
 from ._terms import LocalTerm, Term
@@ -25,7 +26,7 @@ _HEADER_START: Final = bytes((tags.VERSION, 68))
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 _NO_HEADERS: Final[Mapping[bytes, Sequence[Atom]]] = {}
-_NO_RECORDS: Final[Mapping[int, Any]] = {}
+_NO_RECORDS: Final[Mapping[int, PacketRecord]] = {}
 
 
 def _as_text(data: Any) -> str:
@@ -205,9 +206,7 @@ class PacketReader:
             No opening may begin another.
         max_packet_bytes: A packet that announces more ends the run.
         headers: Distribution headers without new entries, from their number of atoms on, and those atoms.
-        records: What to make of a tuple with a term behind it, by the integer that it begins with: an object
-            of this class, whose attributes of these names take the other elements if these are of exactly
-            these types. Nothing of the class is called.
+        records: What to make of a tuple, by the integer that it begins with.
         none: As for `decode`.
         limits: As for `decode`.
 
@@ -221,7 +220,7 @@ class PacketReader:
         openings: Mapping[int, Mapping[bytes, tuple[Any, Sequence[Atom]]]],
         max_packet_bytes: int,
         headers: Mapping[bytes, Sequence[Atom]] = _NO_HEADERS,
-        records: Mapping[int, tuple[type, tuple[str, ...], tuple[type, ...]]] = _NO_RECORDS,
+        records: Mapping[int, PacketRecord] = _NO_RECORDS,
         *,
         none: Atom | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -244,10 +243,10 @@ class PacketReader:
             offset: Where the first packet starts.
 
         Returns:
-            For each packet what its opening stands for, or what was made of its tuple, and the term; where
-            there is neither None, and a tuple of the packet's offset, that of the end of the first term, and
-            the terms. Then the offset of the packet that ended the run, and how many packets there are of the
-            latter kind.
+            For each packet what its opening stands for, or what was made of its tuple, and the term (None
+            where none belongs to it); where there is neither None, and a tuple of the packet's offset, that
+            of the end of the first term, and the terms. Then the offset of the packet that ended the run, and
+            how many packets there are of the latter kind.
         """
         found: list[tuple[Any, Any]] = []
         raw = 0
@@ -300,21 +299,28 @@ class PacketReader:
             if term.__class__ is not tuple:
                 return None
             terms = [offset, offset + 4 + read, term]
+            means = self._record(term, read < len(packet))
             if read < len(packet):
-                means = self._record(term)
                 term, read = decode_bare(packet, read, atom_refs=refs, **self._options)
                 terms.append(term)
+            elif means is not None:
+                term = None
             if means is None:
                 term = tuple(terms)
         return (means, term) if read == len(packet) else None
 
-    def _record(self, term: tuple[Term, ...]) -> Any:
+    def _record(self, term: tuple[Term, ...], has_term: bool) -> Any:
         """What is to be made of a tuple, None if nothing."""
         known = self._records.get(term[0]) if term and type(term[0]) is int else None
-        if known is None or tuple(map(type, term[1:])) != known[2]:
+        if known is None or known.has_term != has_term or len(term) != 1 + len(known.types):
             return None
-        made: object = object.__new__(known[0])
-        for name, value in zip(known[1], term[1:], strict=True):
+        for value, kinds in zip(term[1:], known.types, strict=True):
+            if type(value) not in kinds if type(kinds) is tuple else type(value) is not kinds:
+                return None
+        if known.node is not None and term[1].node != known.node:
+            return None
+        made: object = object.__new__(known.made)
+        for name, value in zip(known.names, term[1:], strict=True):
             setattr(made, name, value)
         return made
 

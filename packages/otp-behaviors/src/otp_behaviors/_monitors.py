@@ -29,6 +29,7 @@ class Monitors:
         self._table = table
         self._emit = emit
         self._of_node: dict[str, dict[Reference, LocalWatcher]] = {}
+        # An empty table stays until the connection is lost: the next call of that node needs it again.
         self._from_node: dict[str, dict[Reference, ProcessRecord]] = {}
 
     def __len__(self) -> int:
@@ -73,24 +74,25 @@ class Monitors:
             return self._table.by_pid.get(target)
         return self._table.by_name.get(target.name)
 
-    def monitor_received(self, signal: MonitorSignal) -> None:
+    def monitor_received(self, sender: Pid, to: Target, ref: Reference) -> None:
         """A process of another node starts to watch one of ours."""
-        record = self.local(signal.to)
+        record = self.local(to)
         if record is None:
-            self._emit(DownSignal(signal.to, signal.sender, signal.ref, NOPROC))
+            self._emit(DownSignal(to, sender, ref, NOPROC))
             return
         # A reference stands for one monitor: a peer that uses it twice would leave entries nobody counts.
-        before = self._unwatched(signal.sender.node, signal.ref)
-        if before is not None and before.monitored_by is not None:
-            before.monitored_by.pop(signal.ref, None)
-        self._watch(record, signal.ref, RemoteWatcher(signal.sender, signal.to))
-        self._from_node.setdefault(signal.sender.node, {})[signal.ref] = record
+        self.demonitor_received(sender, ref)
+        if record.monitored_by is None:
+            record.monitored_by = {}
+        record.monitored_by[ref] = RemoteWatcher(sender, to)
+        self._from_node.setdefault(sender.node, {})[ref] = record
 
-    def demonitor_received(self, signal: DemonitorSignal) -> None:
+    def demonitor_received(self, sender: Pid, ref: Reference) -> None:
         """A process of another node no longer watches one of ours; an unknown reference is no error."""
-        record = self._unwatched(signal.sender.node, signal.ref)
+        refs = self._from_node.get(sender.node)
+        record = None if refs is None else refs.pop(ref, None)
         if record is not None and record.monitored_by is not None:
-            record.monitored_by.pop(signal.ref, None)
+            record.monitored_by.pop(ref, None)
 
     def down_received(self, signal: DownSignal) -> None:
         """What one of ours watches on another node has ended."""
@@ -103,7 +105,7 @@ class Monitors:
         watchers, record.monitored_by = record.monitored_by, None
         for ref, watcher in (watchers or {}).items():
             if isinstance(watcher, RemoteWatcher):
-                self._unwatched(watcher.pid.node, ref)
+                self._from_node.get(watcher.pid.node, {}).pop(ref, None)
                 self._emit(DownSignal(watcher.target, watcher.pid, ref, reason))
             else:
                 watcher.down(ref, reason)
@@ -130,13 +132,6 @@ class Monitors:
         if record.monitored_by is None:
             record.monitored_by = {}
         record.monitored_by[ref] = watcher
-
-    def _unwatched(self, node: str, ref: Reference) -> ProcessRecord | None:
-        refs = self._from_node.get(node)
-        record = None if refs is None else refs.pop(ref, None)
-        if refs is not None and not refs:
-            del self._from_node[node]
-        return record
 
     def _take(self, ref: Reference, node: str) -> LocalWatcher | None:
         entries = self._of_node.get(node)

@@ -20,7 +20,6 @@ from otp_behaviors._signals import (
     DemonitorSignal,
     ExitSignal,
     LinkSignal,
-    MonitorSignal,
     Signal,
     SpawnReplySignal,
     SpawnSignal,
@@ -130,7 +129,7 @@ class Spawns:
         if link and isinstance(result, Pid):
             self._links.link_received(LinkSignal(signal.sender, result))
         if monitor and isinstance(result, Pid):
-            self._monitors.monitor_received(MonitorSignal(signal.sender, result, signal.ref))
+            self._monitors.monitor_received(signal.sender, result, signal.ref)
         self._emit(reply)
 
     def reply_received(self, reply: SpawnReplySignal) -> None:
