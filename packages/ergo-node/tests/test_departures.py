@@ -3,10 +3,11 @@
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from ergo_node import Epmd, Node, RemoteName
 from etf_codec import Atom, EncodeError
-from otp_behaviors import Down, GenServer, Process
+from otp_behaviors import Down, ExitError, GenServer, Kernel, NoProcess, Process, Stop
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +90,67 @@ async def test_a_request_without_external_form_is_no_harm_to_the_next(pair: Pair
             await near.call(teller, object())
         assert await near.call(teller, ("well", 0)) == b"well"
     assert len(near.kernel.aliases) == 0
+
+
+class Watched(GenServer):
+    """Tells how many watches the node of its caller has here."""
+
+    def init(self) -> None: ...
+
+    def handle_call(self, request: Any, caller: Any) -> Any:
+        if request == b"stop":
+            raise Stop(Atom("asked"))
+        return self.kernel_of.monitors.count(caller[0].node)
+
+    kernel_of: Kernel
+
+
+async def test_calls_of_a_name_watch_it_for_as_long_as_they_wait(pair: Pair) -> None:
+    near, far = pair
+    Watched.kernel_of = far.kernel
+    await far.start(Watched, name="watched")
+    watched = RemoteName("watched", far.name)
+    with anyio.fail_after(20):
+        for _ in range(ROUNDS):
+            assert await near.call(watched, "count") == 1
+        counts: list[Any] = []
+
+        async def ask() -> None:
+            counts.append(await near.call(watched, "count"))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(ROUNDS):
+                tasks.start_soon(ask)
+        assert len(counts) == ROUNDS
+        # Nothing is sent after them, and yet their ends arrive.
+        while far.kernel.monitors.count(near.name):
+            await anyio.lowlevel.checkpoint()
+        with pytest.raises(ExitError, match="asked"):
+            await near.call(watched, "stop")
+        with pytest.raises(NoProcess):
+            await near.call(watched, "count")
+    assert len(near.kernel.monitors) == len(far.kernel.monitors) == len(near.kernel.aliases) == 0
+
+
+async def test_a_watch_is_set_up_and_taken_down_though_nothing_follows(pair: Pair) -> None:
+    near, far = pair
+    await far.start(Teller, name="teller")
+
+    async def watch(process: Process) -> None:
+        ref = process.monitor(RemoteName("teller", far.name))
+        await process.receive(lambda message: message == "enough")
+        process.demonitor(ref)
+        await process.receive(lambda message: message == "end")
+
+    with anyio.fail_after(20):
+        await near.reach(far.name)
+        pid = near.spawn(watch)
+        while not far.kernel.monitors.count(near.name):
+            await anyio.lowlevel.checkpoint()
+        await near.send(pid, "enough")
+        while far.kernel.monitors.count(near.name):
+            await anyio.lowlevel.checkpoint()
+        await near.send(pid, "end")
 
 
 async def test_a_call_makes_the_connection_it_needs(epmd: Epmd) -> None:

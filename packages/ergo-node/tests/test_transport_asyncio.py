@@ -16,11 +16,12 @@ from ergo_node._transport import BUSY_BYTES, Transport, Wiring
 from ergo_node._transport_asyncio import ProtocolNetwork, ProtocolTransport, on_asyncio
 from erldist_proto import Closed, Connection, ControlMessage, Event, Received, SendSender
 from erldist_proto.testing import connected_pair
-from etf_codec import Atom, Pid, Term
+from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import GenServer
 
 HOST = "127.0.0.1"
 SENDER, TO = Pid("alice@host", 1, 0, 1), Pid("bob@host", 1, 0, 2)
+REF = Reference("alice@host", 1, (1, 2, 3))
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
@@ -254,6 +255,10 @@ async def test_a_peer_that_does_not_read_makes_the_transport_busy() -> None:
                     sent += 1
                     await anyio.lowlevel.checkpoint()
                 assert BUSY_BYTES < transport.bytes_waiting < BUSY_BYTES + 3 * len(chunk)
+                # What goes another way finds it busy, and waits.
+                assert not transport.transmit(SENDER, TO, "more")
+                assert not transport.monitor(SENDER, TO, REF)
+                assert not transport.demonitor(SENDER, TO, REF)
                 tasks.start_soon(transport.relieved)
                 while len(bob.payloads) < sent:
                     bob.connection.receive_data(await stream.receive(262_144))

@@ -106,13 +106,13 @@ def test_what_goes_to_another_node_comes_out_in_order(kernel: Kernel, spawn: Spa
     pid = spawn(wait)
     for number in range(3):
         kernel.send(pid, OTHER if number % 2 else RemoteName("x", "b@host"), number)
-    assert kernel.has_outgoing
+    assert kernel.outbox
     assert kernel.outgoing() == [
         MessageSignal(pid, RemoteName("x", "b@host"), 0),
         MessageSignal(pid, OTHER, 1),
         MessageSignal(pid, RemoteName("x", "b@host"), 2),
     ]
-    assert not kernel.has_outgoing
+    assert not kernel.outbox
 
 
 def test_what_comes_from_another_node_reaches_pid_and_name(kernel: Kernel, spawn: Spawn) -> None:

@@ -52,7 +52,7 @@ class Departures:
         """There is a connection to a node."""
         self.up[up.node] = up
         if up.as_it_is:
-            self._channels[up.node] = up.transport.transmit
+            self._channels[up.node] = up.transport
 
     def disconnected(self, node: str) -> Up | None:
         """There is no connection to a node any more; returns the one there was."""

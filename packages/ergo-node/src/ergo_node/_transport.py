@@ -16,7 +16,16 @@ from typing import Final, TypeAlias
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
-from erldist_proto import Closed, Connected, Connection, ControlMessage, Event, LocalProtocolError
+from erldist_proto import (
+    Closed,
+    Connected,
+    Connection,
+    ControlMessage,
+    DemonitorP,
+    Event,
+    LocalProtocolError,
+    MonitorP,
+)
 from etf_codec import Atom, EtfError, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
@@ -98,6 +107,25 @@ class Transport(ABC):
             False if that cannot be now, or never: nothing was sent.
         """
         return False
+
+    def monitor(self, sender: Pid, to: Pid | Atom, ref: Reference) -> bool:
+        """Send that a process starts to watch a process or a name; see `Channel`."""
+        return self._send_quickly(MonitorP, sender, to, ref)
+
+    def demonitor(self, sender: Pid, to: Pid | Atom, ref: Reference) -> bool:
+        """Send that it watches no more; see `Channel`."""
+        return self._send_quickly(DemonitorP, sender, to, ref)
+
+    def _send_quickly(
+        self, kind: type[MonitorP | DemonitorP], sender: Pid, to: Pid | Atom, ref: Reference
+    ) -> bool:
+        if self.blocked and self.busy:
+            return False
+        try:
+            self.connection.send_quickly(kind, sender, to, ref)
+        except (EtfError, LocalProtocolError):
+            return False
+        return True
 
     @abstractmethod
     def _timed(self) -> None:

@@ -229,7 +229,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def _write_rest(self) -> None:
         self._written = False
-        self._write()
+        if self.connection.bytes_pending:
+            self._write()
 
     def _write(self) -> None:
         write, connection = self._io.write, self.connection

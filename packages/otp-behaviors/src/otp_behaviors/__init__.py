@@ -17,6 +17,7 @@ its shell over anyio; `ergo-node` gives the same kernel a network.
 
 from otp_behaviors import _sys as sys
 from otp_behaviors._application import Application
+from otp_behaviors._channel import Channel
 from otp_behaviors._children import Child
 from otp_behaviors._effects import (
     ApplicationExited,
@@ -46,7 +47,6 @@ from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel
-from otp_behaviors._nodes import Channel
 from otp_behaviors._process import LocalProcess, Process, Startable
 from otp_behaviors._process_info import process_info
 from otp_behaviors._reasons import (

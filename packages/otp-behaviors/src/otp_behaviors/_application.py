@@ -15,9 +15,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from etf_codec import Atom, Pid, Term
 
+from otp_behaviors._completion import Completion
 from otp_behaviors._effects import ApplicationExited, ApplicationStarted
 from otp_behaviors._errors import ExitError, Ignore, Stop
-from otp_behaviors._gen_call import Completion
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._reasons import KILLED, NORMAL, SHUTDOWN

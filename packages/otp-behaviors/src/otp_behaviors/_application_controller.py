@@ -9,8 +9,8 @@ import anyio.abc
 from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._application import START_TYPES, Application, ApplicationMaster, StartType, start_order
+from otp_behaviors._completion import Completion
 from otp_behaviors._errors import ExitError, NoProcess
-from otp_behaviors._gen_call import Completion
 from otp_behaviors._handle import Watch
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import LocalProcess

@@ -16,6 +16,7 @@ from etf_codec import Atom, ImproperList, Pid, Reference, Term
 from otp_behaviors._aliases import ALIASED, alias_of
 from otp_behaviors._bonds import Monitor
 from otp_behaviors._callees import Callee
+from otp_behaviors._completion import Completion
 from otp_behaviors._errors import NO_REPLY, CallTimeout, ExitError, NoConnection, NoProcess
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import IDLE, ProcessRecord, Waiter
@@ -36,85 +37,6 @@ CALL_TIMEOUT: Final = 5.0
 
 Caller: TypeAlias = tuple[Pid, Term]
 """Who called, OTP's From: `{Pid, Tag}`. The tag is opaque; echo it untouched."""
-
-
-class Completion:
-    """Something that will succeed or fail once, and one coroutine that waits for it."""
-
-    __slots__ = ("_error", "_kernel", "_value", "_waiter", "done", "waiting")
-
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
-        self._value: Term = None
-        self._error: Exception | None = None
-        self._waiter: Waiter | None = None
-        self.done = False
-        self.waiting = False
-
-    def succeed(self, value: Term) -> None:
-        """Complete with a value; only the first completion counts."""
-        if not self.done:
-            self._value = value
-            self._complete()
-
-    def fail(self, error: Exception) -> None:
-        """Complete with an error; only the first completion counts."""
-        if not self.done:
-            self._error = error
-            self._complete()
-
-    def result(self) -> Term:
-        """Return the value, or raise the error."""
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
-        """Wait until done; False if `timeout` seconds passed first.
-
-        Raises:
-            ValueError: the timeout is negative, or no number.
-        """
-        self.begin_wait(waiter, timeout)
-        try:
-            while self.waiting:
-                await waiter.wait()
-        finally:
-            answered = self.end_wait(timeout)
-        return answered
-
-    def begin_wait(self, waiter: Waiter, timeout: float | None) -> None:
-        """Have the waiter woken when this is done, or late.
-
-        Raises:
-            ValueError: the timeout is negative, or no number.
-        """
-        if timeout is not None:
-            kernel = self._kernel
-            kernel.timeouts.of(timeout)[self] = deadline = kernel.now() + timeout
-            if deadline < kernel.alarm and kernel.shell is not None:
-                kernel.shell.ready()
-        self._waiter = waiter
-        self.waiting = not self.done
-
-    def end_wait(self, timeout: float | None) -> bool:
-        """Whoever waited goes on; returns whether this is done."""
-        self._waiter = None
-        if timeout is not None:
-            self._kernel.timeouts.of(timeout).pop(self, None)
-        return self.done
-
-    def expire(self) -> None:
-        """The time to wait is over."""
-        self.waiting = False
-        if self._waiter is not None:
-            self._waiter.wake()
-
-    def _complete(self) -> None:
-        self.done = True
-        self.waiting = False
-        if self._waiter is not None:
-            self._waiter.wake()
 
 
 class Request(Completion):
@@ -147,14 +69,10 @@ class Request(Completion):
         if type(target) is Pid and target.node != kernel.node:
             self._watched = kernel.callees.enlist(self, sender, target)
         else:
-            kernel.monitors.add(self, sender, target, ref)
+            kernel.monitors.add(self, sender, target, ref, followed=True)
             if self.done:
                 return  # Nobody is there.
-        message = (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request)
-        send = kernel.channels.get(target.node)
-        receiver = target if type(target) is Pid else Atom(target.name)
-        if send is None or kernel.outbox or not send(sender, receiver, message):
-            kernel.emit(MessageSignal(sender, target, message))
+        _send(kernel, sender, target, (GEN_CALL, (sender, ImproperList(ALIASED, ref)), request))
 
     def post(self, callee: ProcessRecord, request: Term) -> None:
         """Put the request into the mailbox of a process of this node."""
@@ -200,15 +118,16 @@ class Request(Completion):
     def alias_message(self, alias: Reference, message: Term) -> None:
         """A message came to the alias: `{Tag, Reply}`."""
         if type(message) is tuple and len(message) == 2 and not self.done:
+            self._value = message[1]
+            self.done, self.waiting = True, False
+            if self._waiter is not None:
+                self._waiter.wake()
+            # Only now, for who has been woken may send something that the end of the watch can go with.
             if self._watched is None:
                 self.abandon()
             else:
                 del self._kernel.aliases[alias.ids]
                 self._watched.callers.pop(self, None)
-            self._value = message[1]
-            self.done, self.waiting = True, False
-            if self._waiter is not None:
-                self._waiter.wake()
 
     def monitoring(self, ref: Reference, monitor: Monitor) -> None:
         """The watch of the callee has begun."""
@@ -244,7 +163,7 @@ def call(
         NoConnection: the callee's node is unreachable, or was lost meanwhile.
         ExitError: the callee ended before it replied; `reason` as `gen_server:call` would exit.
     """
-    if type(to) is Pid and to.node != kernel.node:
+    if (type(to) is Pid or type(to) is RemoteName) and to.node != kernel.node:
         return _answer(kernel, to, sender, waiter, to, request, timeout)
     return _call_here(kernel, sender, waiter, to, request, timeout)
 
@@ -286,16 +205,20 @@ async def _call_here(
 
 async def _answer(
     kernel: Kernel,
-    pending: Request | Pid,
+    begun: Request | Pid | RemoteName,
     sender: Pid,
     waiter: Waiter | None,
     to: ServerRef,
     request: Term,
     timeout: float | None,
 ) -> Term:
-    """The reply to a request that is under way, or is to be sent to this process of another node."""
-    if type(pending) is Pid:
-        pending = _send_request(kernel, sender, pending, request)
+    """The reply to a request that is under way, or is to be sent to a process, or a name, of another node."""
+    if type(begun) is Pid:
+        pending = _send_request(kernel, sender, begun, request)
+    elif isinstance(begun, RemoteName):
+        pending = _send_request_by_name(kernel, sender, begun, request)
+    else:
+        pending = begun
     try:
         if not pending.done:
             if waiter is None:
@@ -313,7 +236,7 @@ async def _answer(
                     kernel.shell.ready()
             pending._waiter = waiter
             pending.waiting = True
-            if pending._watched is not None and kernel.callees.ahead is None:
+            if pending._callee is None and kernel.callees.ahead is None:
                 kernel.callees.ahead = kernel.references.make_tag()
             try:
                 while pending.waiting:
@@ -333,12 +256,12 @@ async def _answer(
     if error is not None:
         raise _failure(kernel, error, to, request, timeout)
     answer, pending._value = pending._value, None
-    if pending._watched is not None:
+    if pending._callee is not None:
+        pending.recycle()
+    else:
         # Nothing is left of it but its reference, and the next one has another.
         pending._watched = None
         kernel.callees.answered = pending
-    elif pending._callee is not None:
-        pending.recycle()
     return answer
 
 
@@ -352,17 +275,10 @@ def _send_request(kernel: Kernel, sender: Pid, to: Pid, request: Term) -> Reques
     if tag is None:
         tag = kernel.references.make_tag()
     message = (GEN_CALL, (sender, tag), request)
-    send = kernel.channels.get(to.node)
-    sent = send is not None and not kernel.outbox and send(sender, to, message)
+    channel = kernel.channels.get(to.node)
+    sent = channel is not None and not kernel.outbox and channel.transmit(sender, to, message)
     # From here on the callee may be at work; its answer finds what waits for it, for it is read later.
-    ref = tag.tail
-    pending = callees.answered
-    if type(pending) is Request:
-        callees.answered = None
-        pending.sender, pending.ref, pending.done = sender, ref, False
-    else:
-        pending = Request(kernel, sender, ref)
-    kernel.aliases[ref.ids] = pending
+    pending = _begun(kernel, sender, tag.tail)
     pending._watched = callee
     callee.callers[pending] = None
     callee.used = True
@@ -371,6 +287,43 @@ def _send_request(kernel: Kernel, sender: Pid, to: Pid, request: Term) -> Reques
         if kernel.shell is not None and not kernel.held:
             kernel.shell.pump()
     return pending
+
+
+def _send_request_by_name(kernel: Kernel, sender: Pid, to: RemoteName, request: Term) -> Request:
+    """Send a request to who has a name on another node."""
+    callees, held = kernel.callees, kernel.held
+    tag, callees.ahead = callees.ahead, None
+    if tag is None:
+        tag = kernel.references.make_tag()
+    ref = tag.tail
+    pending = _begun(kernel, sender, ref)
+    kernel.held = True
+    kernel.monitors.add(pending, sender, to, ref, followed=True)
+    _send(kernel, sender, to, (GEN_CALL, (sender, tag), request))
+    kernel.held = held
+    if kernel.outbox and kernel.shell is not None and not held:
+        kernel.shell.pump()
+    return pending
+
+
+def _begun(kernel: Kernel, sender: Pid, ref: Reference) -> Request:
+    """A request that waits for an answer under this reference."""
+    pending = kernel.callees.answered
+    if type(pending) is Request:
+        kernel.callees.answered = None
+        pending.sender, pending.ref, pending.done = sender, ref, False
+    else:
+        pending = Request(kernel, sender, ref)
+    kernel.aliases[ref.ids] = pending
+    return pending
+
+
+def _send(kernel: Kernel, sender: Pid, to: Pid | RemoteName, message: Term) -> None:
+    """Send a message to another node."""
+    channel = None if kernel.outbox else kernel.channels.get(to.node)
+    receiver = to if type(to) is Pid else Atom(to.name)
+    if channel is None or not channel.transmit(sender, receiver, message):
+        kernel.emit(MessageSignal(sender, to, message))
 
 
 def _post(
@@ -406,8 +359,8 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
     pid, tag = caller
     if type(tag) is ImproperList and tag.items == ALIASED and type(tag.tail) is Reference:
         # As sent by nearly all.
-        send = kernel.channels.get(tag.tail.node)
-        if send is not None and not kernel.outbox and send(sender, tag.tail, (tag, term)):
+        channel = kernel.channels.get(tag.tail.node)
+        if channel is not None and not kernel.outbox and channel.transmit(sender, tag.tail, (tag, term)):
             return
     if type(tag) is Reference:
         pending = kernel.references.alias_target(tag)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from etf_codec import Pid, Reference, Term
 
 from otp_behaviors._bonds import Monitor
-from otp_behaviors._gen_call import CALL_TIMEOUT, Completion
+from otp_behaviors._completion import Completion
+from otp_behaviors._gen_call import CALL_TIMEOUT
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import Waiter
 from otp_behaviors._reasons import NORMAL

@@ -19,6 +19,7 @@ from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher
 from otp_behaviors._callees import Callees
+from otp_behaviors._channel import Channel
 from otp_behaviors._deliveries import Deliveries
 from otp_behaviors._effects import Await, Cancel, CrashReport, Effect, crash_details, neighbours
 from otp_behaviors._errors import ExitError, NameTaken
@@ -129,7 +130,7 @@ class Kernel:
         self.timeouts = Timeouts()
         self.time_offset = 0.0  # seconds from `now` to the time of day, as `erlang:time_offset/0`
         self.links = Links(self.table, self.emit, self._exit_signal)
-        self.monitors = Monitors(self.table, self.emit)
+        self.monitors = Monitors(self.table, self.emit, self._channel)
         self.spawns = Spawns(self.table, self.links, self.monitors, self.emit)
         self.references = References(self.table, seed)
         self.make_ref = self.references.make
@@ -252,11 +253,6 @@ class Kernel:
         """Return, and forget, the signals for other nodes, in the order they were sent."""
         signals, self.outbox = self.outbox, []
         return signals
-
-    @property
-    def has_outgoing(self) -> bool:
-        """Whether `outgoing()` would return something."""
-        return bool(self.outbox)
 
     def deadline(self) -> float | None:
         """Return when `handle_time` has to be called next, or None."""
@@ -446,6 +442,9 @@ class Kernel:
         self.outbox.append(signal)
         if not self.held and self.shell is not None:
             self.shell.ready()
+
+    def _channel(self, node: str) -> Channel | None:
+        return None if self.outbox else self.channels.get(node)
 
     def _send_to_alias(self, sender: Pid, alias: Reference, message: Term) -> None:
         if alias.node != self.node:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from etf_codec import Pid, Reference, Term
+from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher, Monitor, RemoteWatcher, Target, Watcher
+from otp_behaviors._channel import Channel
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
 from otp_behaviors._reasons import NOPROC
 from otp_behaviors._signals import DemonitorSignal, DownSignal, MonitorSignal, Signal
@@ -23,11 +24,18 @@ class Monitors:
     Args:
         table: the local processes.
         emit: takes signals for other nodes.
+        channel: returns what sends to a node at once, if anything does.
     """
 
-    def __init__(self, table: ProcessTable, emit: Callable[[Signal], None]) -> None:
+    def __init__(
+        self,
+        table: ProcessTable,
+        emit: Callable[[Signal], None],
+        channel: Callable[[str], Channel | None],
+    ) -> None:
         self._table = table
         self._emit = emit
+        self._channel = channel
         self._of_node: dict[str, dict[Reference, LocalWatcher]] = {}
         # An empty table stays until the connection is lost: the next call of that node needs it again.
         self._from_node: dict[str, dict[Reference, ProcessRecord]] = {}
@@ -40,11 +48,25 @@ class Monitors:
         """How many a node has set here."""
         return len(self._from_node.get(node, ()))
 
-    def add(self, watcher: LocalWatcher, sender: Pid, target: Target, ref: Reference) -> None:
-        """Watch a target; a watcher of what is not there is told so at once, with `noproc`."""
+    def add(
+        self, watcher: LocalWatcher, sender: Pid, target: Target, ref: Reference, *, followed: bool = False
+    ) -> None:
+        """Watch a target; a watcher of what is not there is told so at once, with `noproc`.
+
+        Args:
+            watcher: is told of the end.
+            sender: the process it belongs to.
+            target: a process, or a name.
+            ref: what the watch is called.
+            followed: whether a message to the same node is sent next.
+        """
         if target.node != self._table.node:
             self._watch_remote(watcher, target, ref)
-            self._emit(MonitorSignal(sender, target, ref))
+            channel = self._channel(target.node)
+            if channel is None or not channel.monitor(sender, _on_node(target), ref):
+                self._emit(MonitorSignal(sender, target, ref))
+            elif not followed:
+                channel.flush()
             return
         record = self.local(target)
         watcher.monitoring(ref, Monitor(target, record))
@@ -66,7 +88,11 @@ class Monitors:
             if monitor.record.monitored_by is not None:
                 monitor.record.monitored_by.pop(ref, None)
         elif self._take(ref, monitor.target.node) is not None:
-            self._emit(DemonitorSignal(sender, monitor.target, ref))
+            channel = self._channel(monitor.target.node)
+            if channel is not None and channel.demonitor(sender, _on_node(monitor.target), ref):
+                channel.flush(hurried=False)
+            else:
+                self._emit(DemonitorSignal(sender, monitor.target, ref))
 
     def local(self, target: Target) -> ProcessRecord | None:
         """Return the local process a pid or a name of this node stands for."""
@@ -139,3 +165,8 @@ class Monitors:
         if entries is not None and not entries:
             del self._of_node[node]
         return watcher
+
+
+def _on_node(target: Target) -> Pid | Atom:
+    """What a target is called on its own node."""
+    return target if type(target) is Pid else Atom(target.name)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
-from etf_codec import Atom, Pid, Reference, Term
+from etf_codec import Pid, Term
 
+from otp_behaviors._channel import Channel
 from otp_behaviors._errors import ExitError
 from otp_behaviors._links import Links
 from otp_behaviors._monitors import Monitors
@@ -17,9 +18,6 @@ from otp_behaviors._spawns import Spawns
 MAX_FAILURES: Final = 1000
 """Nodes of which is kept why they cannot be reached, for messages of errors."""
 
-Channel: TypeAlias = Callable[[Pid, Pid | Reference | Atom, Term], bool]
-"""Sends a message from a process to a process, an alias or a name of a node, at once; false if it cannot."""
-
 
 class Nodes:
     """The other nodes of a kernel.
@@ -29,8 +27,8 @@ class Nodes:
         exit_signal: has a process receive an exit signal: record, sender, reason, whether by a link.
 
     Attributes:
-        channels: by node, what sends a message there at once: the shell around the kernel enters them. Who
-            uses one sees to it that no signal waits in `outbox`, and puts there what it does not take.
+        channels: by node, what sends there at once: the shell around the kernel enters them. Who uses one
+            sees to it that no signal waits in `outbox`, and puts there what it does not take.
     """
 
     __slots__ = ("_exit_signal", "_failures", "_links", "_monitors", "_spawns", "channels")

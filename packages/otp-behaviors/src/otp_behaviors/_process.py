@@ -12,8 +12,9 @@ from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._aliases import monitor_gone
 from otp_behaviors._bonds import Monitor
+from otp_behaviors._completion import Completion
 from otp_behaviors._errors import NO_REPLY, ExitError, NoProcess
-from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, Completion, call, cast, reply, waiter_of
+from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, call, cast, reply, waiter_of
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_info import Inspector
 from otp_behaviors._process_table import BUSY, EXITED, IDLE, RUNNING, OpenRequest, ProcessRecord, Waiter

@@ -21,9 +21,10 @@ from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._application_controller import ApplicationController, Running
 from otp_behaviors._client import ClientProcess
+from otp_behaviors._completion import Completion
 from otp_behaviors._effects import Await, Cancel, Effect
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
-from otp_behaviors._gen_call import CALL_TIMEOUT, Completion, call, cast
+from otp_behaviors._gen_call import CALL_TIMEOUT, call, cast
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._log import log, logger

@@ -7,8 +7,9 @@ from typing import Final
 from etf_codec import Atom, Pid, Reference, Term
 
 from otp_behaviors._bonds import LocalWatcher, Monitor
+from otp_behaviors._completion import Completion
 from otp_behaviors._errors import CallTimeout, ExitError, NoConnection
-from otp_behaviors._gen_call import Completion, waiter_of
+from otp_behaviors._gen_call import waiter_of
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._reasons import NOCONNECTION, TIMEOUT

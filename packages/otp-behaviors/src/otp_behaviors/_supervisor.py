@@ -23,9 +23,10 @@ from otp_behaviors._children import (
     specification,
     which_children,
 )
+from otp_behaviors._completion import Completion
 from otp_behaviors._effects import ChildStarted, SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore
-from otp_behaviors._gen_call import GEN_CALL, Completion
+from otp_behaviors._gen_call import GEN_CALL
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._reasons import SHUTDOWN, is_clean

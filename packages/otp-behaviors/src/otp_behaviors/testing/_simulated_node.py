@@ -7,9 +7,10 @@ from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from etf_codec import Atom, Pid, Reference, Term
 
+from otp_behaviors._completion import Completion
 from otp_behaviors._effects import Await, Cancel
 from otp_behaviors._errors import CallTimeout, ExitError, NoProcess
-from otp_behaviors._gen_call import CALL_TIMEOUT, Completion
+from otp_behaviors._gen_call import CALL_TIMEOUT
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import FunctionProcess, Process, Startable, own_name
 from otp_behaviors._process_table import EXITED, ProcessRecord, Waiter

@@ -210,7 +210,7 @@ class Simulation:
 
     def _collect(self) -> None:
         for node in self.nodes.values():
-            if node.kernel.has_outgoing or node.kernel.effects:
+            if node.kernel.outbox or node.kernel.effects:
                 signals = node.take_outgoing()
                 if node.running:
                     for signal in signals:
