@@ -116,6 +116,47 @@ async def test_a_process_asks_as_well(counter_class: type[Counter]) -> None:
         assert answers == [{COUNT: 1, Atom("ended"): []}]
 
 
+async def test_the_answer_is_that_of_otp_26_1_and_later() -> None:
+    async with counting() as (runtime, counter):
+        state = {COUNT: 1, Atom("ended"): []}
+        assert await runtime.system_call(counter, Atom("get_state")) == (Atom("ok"), state)
+        replace = (Atom("replace_state"), lambda state: {COUNT: 2})
+        assert await runtime.system_call(counter, replace) == (Atom("ok"), {COUNT: 2})
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ((Atom("ok"), "new"), "new"),
+        ((Atom("ok"), (Atom("ok"), "new")), (Atom("ok"), "new")),
+        ("old", "old"),
+        ((Atom("ok"), 1, 2), (Atom("ok"), 1, 2)),
+    ],
+)
+async def test_the_state_is_that_of_an_answer_of_any_release(answer: Any, state: Any) -> None:
+    async def peer(process: Process) -> None:
+        while True:
+            _, caller, _ = await process.receive()
+            process.reply(caller, answer)
+
+    with anyio.fail_after(10):
+        async with LocalRuntime() as runtime:
+            pid = runtime.spawn(peer)
+            assert await sys.get_state(runtime, pid) == state
+            assert await sys.replace_state(runtime, pid, lambda state: state) == state
+
+
+async def test_a_state_that_cannot_be_told_is_an_error() -> None:
+    async def peer(process: Process) -> None:
+        _, caller, _ = await process.receive()
+        process.reply(caller, (Atom("error"), Atom("why")))
+
+    with anyio.fail_after(10):
+        async with LocalRuntime() as runtime:
+            with pytest.raises(ExitError, match="why"):
+                await sys.get_state(runtime, runtime.spawn(peer))
+
+
 async def test_replacing_the_state(counter_class: type[Counter]) -> None:
     async with counting(counter_class) as (runtime, counter):
         new = await sys.replace_state(runtime, counter, lambda state: {**state, COUNT: 40})

@@ -43,8 +43,11 @@ async def get_state(client: CanAsk, server: ServerRef, timeout: float | None = T
 
     Of a GenServer of this node it is a dict: the attributes, by Atom. These are the objects themselves; for
     a server asked from another node, what has no external form is replaced by text.
+
+    OTP up to 26.0 answers with the bare state, later releases with `{ok, State}`: so of a server of an older
+    release a state that is itself `{ok, X}` is returned as X.
     """
-    return await _ask(client, server, Atom("get_state"), timeout)
+    return await _state(client, server, Atom("get_state"), timeout)
 
 
 async def get_status(client: CanAsk, server: ServerRef, timeout: float | None = TIMEOUT) -> Any:
@@ -60,7 +63,7 @@ async def replace_state(
     Of a GenServer the state is a dict of attributes, as `get_state` shows it. If the function raises, the
     state stays as it was.
     """
-    return await _ask(client, server, (Atom("replace_state"), function), timeout)
+    return await _state(client, server, (Atom("replace_state"), function), timeout)
 
 
 async def suspend(client: CanAsk, server: ServerRef, timeout: float | None = TIMEOUT) -> None:
@@ -176,6 +179,12 @@ async def _ask(client: CanAsk, server: ServerRef, request: Term, timeout: float 
     if type(answer) is tuple and len(answer) == 2 and answer[0] == ERROR:
         raise ExitError(answer[1])
     return answer
+
+
+async def _state(client: CanAsk, server: ServerRef, request: Term, timeout: float | None) -> Any:
+    """Ask for a state; nothing that two nodes exchange tells OTP 26.0, with its bare state, from 26.1."""
+    answer = await _ask(client, server, request, timeout)
+    return answer[1] if type(answer) is tuple and len(answer) == 2 and answer[0] == OK else answer
 
 
 async def _tell(client: CanAsk, server: ServerRef, request: Term, timeout: float | None) -> None:

@@ -1,7 +1,8 @@
 """System messages: what `sys` of OTP asks any behavior, from this node or another.
 
 A request is `{system, From, Request}`; the answer goes back as to a call. The states and answers are those of
-`sys:handle_system_msg/6`. Nothing from another node is called: a function to be run must be a Python one.
+`sys:handle_system_msg/6` of OTP 26.1 and later: `{ok, State}` answers `get_state`. Nothing from another node is
+called: a function to be run must be a Python one.
 
     running    -- suspend -->  suspended: only system messages, and the parent's exit, are taken
     suspended  -- resume  -->  running: the mail that came meanwhile is handled, in its order
@@ -179,7 +180,7 @@ def _answer(target: SystemProcess, request: Term, state: Atom) -> Term:
 
 
 def _get_state(target: SystemProcess, state: Atom) -> Term:
-    return _callback(target, "system_get_state", target.get_state)
+    return _callback(target, "system_get_state", lambda: (OK, target.get_state()))
 
 
 def _get_status(target: SystemProcess, state: Atom) -> Term:
@@ -190,7 +191,7 @@ def _replace_state(target: SystemProcess, function: Term) -> Term:
     def replaced() -> Term:
         if not callable(function):
             raise TypeError(f"a Python function is needed to replace a state here, not {to_text(function)}")
-        return target.replace_state(function)
+        return (OK, target.replace_state(function))
 
     return _callback(target, "system_replace_state", replaced)
 
