@@ -7,11 +7,11 @@ from contextlib import ExitStack
 import anyio
 import ergo_node
 import pytest
-from erlang_nodes import epmd_port, erlang, erlang_code, start_erl
+from erlang_nodes import epmd_port, erlang, erlang_code, otp_release, start_erl
 from etf_codec import Term
 from witness import StartWitness, Witness, Witnessed
 
-__all__ = ["epmd_port", "erlang", "erlang_code", "start_erl"]
+__all__ = ["epmd_port", "erlang", "erlang_code", "otp_release", "start_erl"]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -25,10 +25,23 @@ EPMD_DEADLINE = 10.0
 @pytest.fixture(scope="session")
 def erlang() -> None:
     """Asks for Erlang: skips the test, or fails it when ERGO_REQUIRE_ERLANG=1."""
+    require_erlang()
+
+
+def require_erlang() -> None:
     if shutil.which("erl") is None:
         if os.environ.get("ERGO_REQUIRE_ERLANG") == "1":
             pytest.fail(f"ERGO_REQUIRE_ERLANG=1, but {INSTALL_ERLANG}", pytrace=False)
         pytest.skip(INSTALL_ERLANG)
+
+
+@pytest.fixture(scope="session")
+def otp_release() -> int:
+    """The major release of the Erlang on PATH, for what OTP itself does differently from one to the next."""
+    require_erlang()
+    ask = ["erl", "-noinput", "-eval", "io:put_chars(erlang:system_info(otp_release)), halt()."]
+    answer = subprocess.run(ask, check=True, timeout=60, capture_output=True, text=True)
+    return int(answer.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from etf_codec import Atom, DecodeError, FrozenMap, Term, decode, encode, from_text, to_text
+from etf_codec import (
+    Atom,
+    DecodeError,
+    FrozenMap,
+    Fun,
+    ImproperList,
+    Pid,
+    Term,
+    decode,
+    encode,
+    from_text,
+    to_text,
+)
 from etf_codec.testing import keys, terms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -99,18 +111,50 @@ def erlang() -> Iterator[Erlang]:
 
 @LONG
 @given(term=terms())
-def test_it_reads_what_we_write_and_we_read_what_it_writes(erlang: Erlang, term: Term) -> None:
+def test_it_reads_what_we_write_and_we_read_what_it_writes(
+    erlang: Erlang, otp_release: int, term: Term
+) -> None:
+    expected = term if otp_release < 27 else without_creators(term)
     canonical, *others = erlang.ask("rewrite", encode(term))
-    assert same(decode(canonical), term)
+    assert same(decode(canonical), expected)
     for other in others:
-        assert same(decode(other), term)
+        assert same(decode(other), expected)
+
+
+def without_creators(term: Term) -> Term:
+    """A term as OTP 27 and later send it back: funs have no creator any more, `init` stands for it."""
+    match term:
+        case Fun(module, arity, uniq, index, old_index, old_uniq, _, free):
+            init = Pid("nonode@nohost", 0, 0, 0)
+            return Fun(module, arity, uniq, index, old_index, old_uniq, init, map(without_creators, free))
+        case tuple():
+            return tuple(map(without_creators, term))
+        case list():
+            return list(map(without_creators, term))
+        case ImproperList():
+            return ImproperList(map(without_creators, term.items), without_creators(term.tail))
+        case dict():
+            return {key: without_creators(value) for key, value in term.items()}
+        case FrozenMap():
+            return FrozenMap((key, without_creators(value)) for key, value in term.items())
+    return term
 
 
 @LONG
 @given(pairs=st.lists(st.tuples(keys(), st.integers()), max_size=40))
-def test_deterministic_bytes_are_its_bytes(erlang: Erlang, pairs: list[tuple[Term, Term]]) -> None:
-    # The order of floats -0.0 and 0.0 is undefined before OTP 27, and one release drops one of them.
-    entries = FrozenMap((key, value) for key, value in pairs if b"\x46\x80\0" not in encode(key))
+def test_deterministic_bytes_are_its_bytes(
+    erlang: Erlang, otp_release: int, pairs: list[tuple[Term, Term]]
+) -> None:
+    left_out: tuple[bytes, ...] = ()
+    if otp_release < 27:
+        # The order of floats -0.0 and 0.0 is undefined before OTP 27, and one release drops one of them.
+        left_out += (b"\x46\x80\0",)
+    if otp_release >= 26:
+        # From then on OTP writes each port as V4_PORT_EXT; OTP 23 refuses that, so we do where we must.
+        left_out += (b"\x59\x77", b"\x59\x76")
+    entries = FrozenMap(
+        (key, value) for key, value in pairs if not any(mark in encode(key) for mark in left_out)
+    )
     term = [list(entries), entries]
     canonical, *_ = erlang.ask("rewrite", encode(term))
     assert encode(term, deterministic=True) == canonical
@@ -160,6 +204,12 @@ def test_both_read_the_same_from_text(erlang: Erlang, text: str) -> None:
     assert same(from_text(text), erlang.ask("parse", text.encode()))
 
 
+EMPTY_BIT_BINARY = "834d0000000000"
+"""No bytes, and no bits in the last one: taken for `<<>>` up to OTP 26 and by us, refused from OTP 27 on.
+
+No release sends it, so who does is another program, and one that a node of OTP 26 understands.
+"""
+
 # Not here: NEW_REFERENCE_EXT without words, which OTP 25 takes or refuses by what lies behind it in memory.
 REFUSALS = [
     "83",
@@ -180,7 +230,7 @@ REFUSALS = [
     "834d0000000100ff",
     "834d0000000109ff",
     "834d0000000003",
-    "834d0000000000",
+    EMPTY_BIT_BINARY,
     "834d0000000108ff",
     "836e000061"[:8],
     "836e010205",
@@ -219,9 +269,12 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("wire", [wire for wire in REFUSALS if len(wire) % 2 == 0])
-def test_we_refuse_what_it_refuses(erlang: Erlang, wire: str) -> None:
+def test_we_refuse_what_it_refuses(erlang: Erlang, otp_release: int, wire: str) -> None:
     data = bytes.fromhex(wire)
     accepted = erlang.ask("accepts", data)
+    if wire == EMPTY_BIT_BINARY and otp_release >= 27:
+        assert accepted is False
+        accepted = True
     try:
         decode(data)
     except DecodeError:
