@@ -203,7 +203,7 @@ async def test_when_we_leave_erlang_has_no_ghosts(erl: Erl, epmd_port: int) -> N
     await until_erl(erl, "pg:which_groups() =:= []")
 
 
-async def test_erlang_monitors_groups_of_ours(erl: Erl, node: Node) -> None:
+async def test_erlang_monitors_groups_of_ours(erl: Erl, node: Node, otp_release: int) -> None:
     await node.pg.start()
     ours = node.spawn(worker)
     node.pg.join(WORKERS, ours)
@@ -223,7 +223,9 @@ async def test_erlang_monitors_groups_of_ours(erl: Erl, node: Node) -> None:
     )
     assert await erl.eval("receive {R2, A2, G2, P2} -> {A2, G2, P2} end") == (LEAVE, WORKERS, [ours])
     assert await erl.eval(f"pg:demonitor({{pg, '{PY}'}}, R2)") == Atom("ok")
-    assert await erl.eval(f"pg:demonitor({{pg, '{PY}'}}, R2)") is False
+    # OTP 29 sends another request, whose answer is the same for what is no monitor any more.
+    again = Atom("ok") if otp_release >= 29 else False
+    assert await erl.eval(f"pg:demonitor({{pg, '{PY}'}}, R2)") == again
     # What OTP 29 calls.
     assert await erl.eval(f"gen_server:call({{pg, '{PY}'}}, {{unsubscribe, R3}})") == Atom("ok")
     assert await erl.eval(f"element(2, gen_server:call({{pg, '{PY}'}}, {{subscribe, {{group, [1]}}}}))") == [
