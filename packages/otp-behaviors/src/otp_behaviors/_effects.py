@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from etf_codec import Pid, Term
+from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._process_table import ProcessRecord, ProcessTable
 
 Facts: TypeAlias = list[tuple[str, Any]]
 """Part of a report, as OTP's lists of `{Name, Value}`."""
+
+UNDEFINED: Final = Atom("undefined")
 
 MAX_ANCESTORS: Final = 20
 """Ancestors that a crash report names, the nearest first."""
@@ -60,7 +62,7 @@ def crash_details(record: ProcessRecord) -> Facts:
     To be called while the process still has its mail.
     """
     return [
-        *([] if record.label is None else [("process_label", record.label)]),
+        ("process_label", label_of(record)),
         ("ancestors", list(islice(record.ancestors(), MAX_ANCESTORS))),
         ("message_queue_len", len(record.mailbox)),
         ("messages", list(islice(record.mailbox, MAX_MESSAGES))),
@@ -69,6 +71,11 @@ def crash_details(record: ProcessRecord) -> Facts:
         ("trap_exit", record.trap_exit),
         ("reductions", record.reductions),
     ]
+
+
+def label_of(record: ProcessRecord) -> Term:
+    """Return the label of a process, `undefined` if it has none (`proc_lib:get_label/1`)."""
+    return UNDEFINED if record.label is None else record.label
 
 
 def neighbours(record: ProcessRecord, table: ProcessTable) -> list[Facts]:
@@ -95,6 +102,7 @@ def _neighbour(record: ProcessRecord) -> Facts:
     return [
         ("pid", record.pid),
         ("registered_name", record.name or []),
+        ("process_label", label_of(record)),
         ("initial_call", record.initial_call),
         ("ancestors", list(islice(record.ancestors(), MAX_ANCESTORS))),
         ("message_queue_len", len(record.mailbox)),
@@ -111,13 +119,14 @@ class TerminateReport:
 
     `status()` returns `state`, `log`, `message` and `reason`, as the server's `format_status` shows them.
     `client` is who made the call that was being handled: None, or the pid and a name, the pid again, `dead`
-    or `remote`.
+    or `remote`. `label` is the process's label, `undefined` if it has none.
     """
 
     pid: Pid
     name: str | None
     status: Callable[[], dict[str, Any]] = field(repr=False)
     client: tuple[Pid, Any] | None
+    label: Term = UNDEFINED
 
 
 @dataclass(slots=True)
@@ -139,6 +148,11 @@ class ChildStarted:
     supervisor: Pid
     name: str | None
     started: Facts
+
+
+@dataclass(slots=True)
+class ChildStartedOnRequest(ChildStarted):
+    """Effect: the same, because `start_child` or `restart_child` asked: since OTP 27 a debug message."""
 
 
 @dataclass(slots=True)

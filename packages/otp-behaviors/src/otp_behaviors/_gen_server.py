@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final
 
 from etf_codec import Atom, Pid, Term
 
-from otp_behaviors._effects import TerminateReport, UnexpectedMessage
+from otp_behaviors._effects import TerminateReport, UnexpectedMessage, label_of
 from otp_behaviors._errors import NO_REPLY, ExitError, Ignore, Stop, Unhandled
 from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller, reply
 from otp_behaviors._kernel import TURN, Kernel
@@ -472,7 +472,7 @@ class ServerProcess(LocalProcess):
         message, caller = self._last
         client = None if caller is None else (caller[0], self._client(caller[0]))
         status = partial(crash_status, self.instance, self.server, message, reason)
-        self.kernel.report(TerminateReport(self.pid, self.name, status, client))
+        self.kernel.report(TerminateReport(self.pid, self.name, status, client, label_of(self)))
 
     def _client(self, pid: Pid) -> Any:
         if pid.node != self.kernel.node:

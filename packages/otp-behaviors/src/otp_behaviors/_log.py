@@ -8,12 +8,17 @@ from typing import Final
 
 from otp_behaviors._effects import DebugOutput, Effect
 from otp_behaviors._kernel import Kernel
-from otp_behaviors._reports import ENTRIES
+from otp_behaviors._reports import ENTRIES, Level
 
 logger: Final = logging.getLogger("otp_behaviors")
 logger.addHandler(logging.NullHandler())
 
-LEVELS: Final = {"ERROR": logging.ERROR, "WARNING": logging.WARNING, "INFO": logging.INFO}
+LEVELS: Final[dict[Level, int]] = {
+    "ERROR": logging.ERROR,
+    "WARNING": logging.WARNING,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+}
 
 
 def log(kernel: Kernel, report: Effect) -> None:

@@ -13,9 +13,11 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from etf_codec import Atom, Pid, Port, Reference, Term, to_text
 
 from otp_behaviors._effects import (
+    UNDEFINED,
     ApplicationExited,
     ApplicationStarted,
     ChildStarted,
+    ChildStartedOnRequest,
     CrashReport,
     Facts,
     SupervisorReport,
@@ -36,7 +38,8 @@ MAX_ITEMS: Final = 2000
 MORE: Final = Atom("...")
 """Stands for what was left out of a value, as in OTP's text."""
 
-UNDEFINED: Final = Atom("undefined")
+NO_LABEL: Final = ("process_label", UNDEFINED)
+"""As in OTP, a report has it but its text leaves it out."""
 
 SCALARS: Final = (int, float, Atom, Pid, Port, Reference, type(None))
 
@@ -110,7 +113,7 @@ def _text(value: Any) -> str:
 
 
 def _lines(facts: Facts) -> str:
-    return "".join(f"\n  {name}: {_text(value)}" for name, value in facts)
+    return "".join(f"\n  {name}: {_text(value)}" for name, value in facts if (name, value) != NO_LABEL)
 
 
 def _bounded_dict(facts: Facts) -> dict[str, Any]:
@@ -130,6 +133,7 @@ def _terminate(report: TerminateReport, node: str) -> Entry:
         ("log", status["log"]),
         ("reason", status["reason"]),
         ("client_info", UNDEFINED if report.client is None else report.client),
+        ("process_label", report.label),
     ]
     told = {"label": ("gen_server", "terminate"), **_bounded_dict(facts)}
     who = _who(report.pid, report.name)
@@ -233,7 +237,7 @@ def _unexpected(report: UnexpectedMessage, node: str) -> Entry:
     return Entry("%s got an unexpected message: %s", (record.name or record.pid, shown(report.message)), told)
 
 
-Level: TypeAlias = Literal["ERROR", "WARNING", "INFO"]
+Level: TypeAlias = Literal["ERROR", "WARNING", "INFO", "DEBUG"]
 
 ENTRIES: Final[dict[type, tuple[Level, Callable[[Any, str], Entry]]]] = {
     TerminateReport: ("ERROR", _terminate),
@@ -241,6 +245,7 @@ ENTRIES: Final[dict[type, tuple[Level, Callable[[Any, str], Entry]]]] = {
     SupervisorReport: ("ERROR", _supervisor),
     UnexpectedMessage: ("WARNING", _unexpected),
     ChildStarted: ("INFO", _child_started),
+    ChildStartedOnRequest: ("DEBUG", _child_started),
     ApplicationStarted: ("INFO", _application_started),
     # OTP's level is notice, which `logging` does not have.
     ApplicationExited: ("INFO", _application_exited),

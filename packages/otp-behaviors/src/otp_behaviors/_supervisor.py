@@ -24,7 +24,7 @@ from otp_behaviors._children import (
     which_children,
 )
 from otp_behaviors._completion import Completion
-from otp_behaviors._effects import ChildStarted, SupervisorReport
+from otp_behaviors._effects import ChildStarted, ChildStartedOnRequest, SupervisorReport
 from otp_behaviors._errors import ExitError, Ignore
 from otp_behaviors._gen_call import GEN_CALL
 from otp_behaviors._kernel import Kernel
@@ -217,7 +217,9 @@ class Supervision:
 
     # Starting and stopping
 
-    async def _start(self, spec: Child, args: tuple[Any, ...]) -> Pid | None:
+    async def _start(
+        self, spec: Child, args: tuple[Any, ...], report: type[ChildStarted] = ChildStarted
+    ) -> Pid | None:
         """Start a child and wait for its `init`; None if it asked to be ignored."""
         started = Completion(self._kernel)
         record = spec.start.__process__(self._kernel, args)
@@ -230,17 +232,19 @@ class Supervision:
             return None
         if not self._simple:
             child = offender(spec, record.pid)
-            self._kernel.report(ChildStarted(self._record.pid, self._record.name, child))
+            self._kernel.report(report(self._record.pid, self._record.name, child))
         return record.pid
 
-    async def _start_all(self, ids: tuple[Term, ...]) -> tuple[Term, Term] | None:
+    async def _start_all(
+        self, ids: tuple[Term, ...], report: type[ChildStarted] = ChildStarted
+    ) -> tuple[Term, Term] | None:
         """Start children in order; returns the id and the reason of the first that fails."""
         for id in ids:
             member = self._children.find(id)
             if member is None:
                 continue
             try:
-                pid = await self._start(member.spec, member.spec.args)
+                pid = await self._start(member.spec, member.spec.args, report)
             except ExitError as error:
                 return (id, error.reason)
             if pid is None and member.spec.restart == "temporary":
@@ -388,7 +392,7 @@ class Supervision:
 
     async def _start_new(self, spec: Child, args: tuple[Any, ...]) -> Term:
         try:
-            pid = await self._start(spec, args)
+            pid = await self._start(spec, args, ChildStartedOnRequest)
         except ExitError as error:
             return (ERROR, error.reason)
         if pid is not None or not (self._simple or spec.restart == "temporary"):
@@ -432,7 +436,7 @@ class Supervision:
             return (ERROR, SIMPLE if self._simple else NOT_FOUND)
         if member.pid is not None or member.restarting:
             return (ERROR, RUNNING if member.pid else RESTARTING)
-        failure = await self._start_all((id,))
+        failure = await self._start_all((id,), ChildStartedOnRequest)
         if failure is not None:
             return (ERROR, failure[1])
         started = self._children.find(id)

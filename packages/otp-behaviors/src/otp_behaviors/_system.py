@@ -1,8 +1,8 @@
 """System messages: what `sys` of OTP asks any behavior, from this node or another.
 
 A request is `{system, From, Request}`; the answer goes back as to a call. The states and answers are those of
-`sys:handle_system_msg/6` of OTP 26.1 and later: `{ok, State}` answers `get_state`. Nothing from another node is
-called: a function to be run must be a Python one.
+`sys:handle_system_msg/6` of OTP 26.1 and later, where `{ok, State}` answers `get_state`. Nothing from another
+node is called: a function to be run must be a Python one.
 
     running    -- suspend -->  suspended: only system messages, and the parent's exit, are taken
     suspended  -- resume  -->  running: the mail that came meanwhile is handled, in its order
