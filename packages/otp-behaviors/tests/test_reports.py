@@ -210,6 +210,39 @@ async def test_supervisors_tell_of_children(reports: Reports) -> None:
     }
 
 
+async def test_children_started_on_request_are_told_at_debug_level(
+    reports: Reports, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "otp_behaviors")
+    with anyio.fail_after(10):
+        async with LocalRuntime() as runtime:
+            tree = await runtime.start(Supervisor(Child(Worker, id="first")))
+            await start_child(runtime, tree, Child(Worker, id="second"))
+            await runtime.call(tree, (Atom("terminate_child"), "first"))
+            await runtime.call(tree, (Atom("restart_child"), "first"))
+    progress = [
+        (record.levelno, vars(record)["otp_report"]["started"]["id"])
+        for record in caplog.records
+        if vars(record)["otp_report"]["label"] == ("supervisor", "progress")
+    ]
+    assert progress == [(logging.INFO, "first"), (logging.DEBUG, "second"), (logging.DEBUG, "first")]
+
+
+async def test_reports_have_the_label_of_a_process(reports: Reports) -> None:
+    class Labelled(Worker):
+        def init(self) -> None:
+            super().init()
+            self.label = "till 7"
+
+    with anyio.fail_after(10):
+        async with LocalRuntime() as runtime:
+            for server in (Labelled, Worker):
+                watch = (worker := await runtime.start(server)).monitor()
+                await worker.send(BAD)
+                await watch
+    assert [report["process_label"] for report in reports()] == ["till 7"] * 2 + [Atom("undefined")] * 2
+
+
 async def test_children_of_a_template_are_reported_together(reports: Reports) -> None:
     class Rude(GenServer):
         def init(self) -> None:
