@@ -7,7 +7,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from hashlib import md5
+from operator import or_
 from struct import pack, unpack
 from typing import Self, TypeVar
 
@@ -36,6 +38,7 @@ from erldist_proto import (
     SpawnReply,
     SpawnRequest,
     Ticked,
+    Unlink,
     UnlinkId,
     UnlinkIdAck,
 )
@@ -49,6 +52,13 @@ HIDDEN = DEFAULT_FLAGS & ~DistFlags.PUBLISHED
 NO_CACHE = HIDDEN & ~DistFlags.DIST_HDR_ATOM_CACHE
 NO_FRAGMENTS = HIDDEN & ~DistFlags.FRAGMENTS
 NEITHER = NO_CACHE & NO_FRAGMENTS
+
+# What releases began to offer after OTP 23.
+LATER = {
+    24: DistFlags.UNLINK_ID | DistFlags.V4_NC | DistFlags.ALIAS,
+    25: DistFlags.MANDATORY_25_DIGEST,
+    28: DistFlags.ALTACT_SIG,
+}
 
 # Answers {Pid, Term} with Term, for ever.
 ECHO = """
@@ -237,7 +247,8 @@ def test_we_connect(port: int, otp_release: int) -> None:
     with Peer.dial(port, LocalNode(OURS, 77, HIDDEN)) as peer:
         up = peer.connected()
         assert (up.name, up.hidden, up.our_name) == (THEIRS, True, OURS)
-        assert up.flags == (HIDDEN if otp_release >= 28 else HIDDEN & ~DistFlags.ALTACT_SIG)
+        later = [flag for release, flag in LATER.items() if otp_release < release]
+        assert up.flags == HIDDEN & ~reduce(or_, later, DistFlags(0))
         call = (Atom("$gen_call"), (peer.pid(), peer.ref()), (Atom("is_auth"), Atom(OURS)))
         peer.connection.send(RegSend(peer.pid(), Atom("net_kernel")), call)
         assert peer.receive().payload == (peer.ref(), Atom("yes"))
@@ -316,7 +327,7 @@ def test_more_atoms_than_the_cache_has_slots(peer: Peer) -> None:
     assert peer.echo(many) == many
 
 
-def test_monitor_link_exit(peer: Peer) -> None:
+def test_monitor_link_exit(peer: Peer, otp_release: int) -> None:
     peer.connection.send(MonitorP(peer.pid(), Atom("echo"), peer.ref()))
     peer.connection.send(MonitorP(peer.pid(), Atom("nobody"), peer.ref(9)))
     nobody = PayloadMonitorPExit(Atom("nobody"), peer.pid(), peer.ref(9))
@@ -325,8 +336,11 @@ def test_monitor_link_exit(peer: Peer) -> None:
     echo = peer.receive().message
     assert isinstance(echo, SendSender)
     peer.connection.send(Link(peer.pid(), echo.from_pid))
-    peer.connection.send(UnlinkId(5, peer.pid(), echo.from_pid))
-    assert peer.receive().message == UnlinkIdAck(5, echo.from_pid, peer.pid())
+    if otp_release < 24:
+        peer.connection.send(Unlink(peer.pid(), echo.from_pid))
+    else:
+        peer.connection.send(UnlinkId(5, peer.pid(), echo.from_pid))
+        assert peer.receive().message == UnlinkIdAck(5, echo.from_pid, peer.pid())
     peer.connection.send(Link(peer.pid(), echo.from_pid))
     peer.connection.send(Exit2(peer.pid(), echo.from_pid, Atom("kill")))
     ended = [peer.receive(), peer.receive()]
@@ -386,7 +400,9 @@ def test_a_peer_with_a_wrong_cookie(epmd: int) -> None:
             process.kill()
 
 
-def test_missing_flags_are_named(port: int) -> None:
+def test_missing_flags_are_named(port: int, otp_release: int) -> None:
+    if otp_release < 25:
+        pytest.skip("OTP 25 was the first to demand MAP_TAG")
     lacking = MANDATORY_25 & ~DistFlags.MAP_TAG
     with Peer.dial(port, LocalNode(OURS, 77, lacking)) as peer:
         closed = peer.wait(Closed)

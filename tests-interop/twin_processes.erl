@@ -29,8 +29,9 @@ operation({link, Other}) -> quietly(link(pid(Other)));
 operation({unlink, Other}) -> quietly(unlink(pid(Other)));
 operation({monitor, Other}) -> own({Other, ref}, monitor(process, pid(Other)));
 operation({monitor_name, Name}) -> own({Name, ref}, monitor(process, Name));
+%% OTP 23, which has no aliases, compiles this: their functions are named with their module.
 operation({monitor_alias, Other, Mode}) ->
-    Ref = monitor(process, pid(Other), [{alias, Mode}]),
+    Ref = erlang:monitor(process, pid(Other), [{alias, Mode}]),
     keep({alias, Other}, Ref),
     own({Other, ref}, Ref);
 operation({demonitor, Other}) -> quietly(demonitor(get({Other, ref})));
@@ -50,8 +51,8 @@ operation({unregister, Name}) ->
     try unregister(Name) catch error:badarg -> false end;
 operation({whereis, Name}) -> whereis(Name);
 operation({alive, Other}) -> is_process_alive(pid(Other));
-operation({alias, Name}) -> quietly(keep({alias, Name}, alias()));
-operation({unalias, Name}) -> unalias(kept({alias, Name}));
+operation({alias, Name}) -> quietly(keep({alias, Name}, erlang:alias()));
+operation({unalias, Name}) -> erlang:unalias(kept({alias, Name}));
 operation({send_alias, Name, What}) -> quietly(kept({alias, Name}) ! What);
 operation({spawn, Name}) -> quietly(spawn_obedient(Name));
 operation({spawn_link, Name}) -> call_it(Name, spawn_link(fun() -> obey(Name) end)), quiet;
