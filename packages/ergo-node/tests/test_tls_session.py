@@ -76,7 +76,7 @@ def test_garbage_after_the_handshake(contexts: TlsContexts) -> None:
     shake_hands(client, server)
     data = bytearray(client.encrypt([b"secret"]))
     data[-1] ^= 1
-    with pytest.raises(TlsError, match="bad record mac"):
+    with pytest.raises(TlsError, match=r"bad record mac|record layer failure"):  # by release of OpenSSL
         server.decrypt(bytes(data))
 
 
