@@ -1,12 +1,14 @@
 """Keys as Erlang tells them apart."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import pytest
 from etf_codec import Atom, FrozenList, FrozenMap, ImproperList
 from etf_codec._frozen import exact, freeze
+from etf_codec._limits import DEPTH_CEILING
 
 
 class Point(NamedTuple):
@@ -35,6 +37,48 @@ def test_numbers_and_booleans_are_different_keys() -> None:
         {1.0: 1},
     ]
     assert len({exact(term) for term in distinct}) == len(distinct)
+
+
+def test_nested_containers_are_different_keys() -> None:
+    distinct: list[Any] = [
+        (),
+        [],
+        {},
+        ((), ()),
+        ((),),
+        (((),),),
+        ([],),
+        [()],
+        (1, (2,), 3),
+        (1, (2, 3)),
+        (1, 2, (3,)),
+        ((1, 2), 3),
+        ((1,), (2,), 3),
+        (1, ImproperList([2], 3)),
+        (1, [2, 3]),
+        ({1: (2,)}, 3),
+        ({1: (2, 3)},),
+        ({1: 2}, (3,)),
+        ({(1,): 2, 3: ()},),
+        ({1: {2: 3}},),
+        ({1: {2: {}}},),
+        (1, "tuple", 2),
+        ("tuple", (), 2),
+    ]
+    assert len({exact(term) for term in distinct}) == len(distinct)
+
+
+@pytest.mark.parametrize("wrap", [lambda term: (term,), lambda term: [1, term], lambda term: ({1: 2}, term)])
+def test_to_hash_a_stand_in_exhausts_no_stack(wrap: Callable[[Any], Any]) -> None:
+    term: Any = ()
+    for _ in range(DEPTH_CEILING // 2 - 1):
+        term = wrap(term)
+    within: list[Any] = [exact(term)]
+    nested = 0
+    while within:
+        within = [item for each in within if isinstance(each, tuple | frozenset) for item in each]
+        nested += 1
+    assert nested < 10
 
 
 def test_what_is_one_term_has_one_stand_in() -> None:

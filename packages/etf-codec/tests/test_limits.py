@@ -5,11 +5,12 @@ import sys
 
 import pytest
 from etf_codec import Limits
+from etf_codec._limits import DEPTH_CEILING
 
 
-@pytest.mark.parametrize("depth", [0, -1, 4001])
+@pytest.mark.parametrize("depth", [0, -1, DEPTH_CEILING + 1])
 def test_the_depth_has_a_ceiling(depth: int) -> None:
-    with pytest.raises(ValueError, match="1 to 4000"):
+    with pytest.raises(ValueError, match=f"1 to {DEPTH_CEILING}"):
         Limits(max_depth=depth)
 
 
@@ -30,6 +31,7 @@ def test_equal_limits_are_equal() -> None:
 HOSTILE = """
 import resource, sys, threading, zlib
 from etf_codec import Atom, EtfError, Limits, decode, decode_bare, encode
+from etf_codec._limits import DEPTH_CEILING
 
 ROOM = 256 * 1024 * 1024
 DEEP = 10**6
@@ -44,7 +46,7 @@ def inputs():
         yield b"\\x83" + body
         yield b"\\x83t\\0\\0\\0\\1" + body + b"j"
         yield compressed(body)
-        at_the_ceiling = opening * 4000 + b"j"
+        at_the_ceiling = opening * DEPTH_CEILING + b"j"
         yield b"\\x83" + at_the_ceiling
         yield b"\\x83t\\0\\0\\0\\1" + at_the_ceiling[len(opening):] + b"j"
     for opening in (b"l", b"t", b"i", b"m", b"o", b"M", b"C", b"p" + bytes(25)):
@@ -67,7 +69,7 @@ def inputs():
 
 def attempts():
     for data in inputs():
-        for options in ({}, {"limits": Limits(max_depth=4000)}):
+        for options in ({}, {"limits": Limits(max_depth=DEPTH_CEILING)}):
             for read in (lambda: (decode(data, **options), 0), lambda: decode_bare(data, 1, **options)):
                 try:
                     encode(read()[0], **options)

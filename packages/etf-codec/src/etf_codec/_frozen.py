@@ -50,12 +50,15 @@ def exact(term: Term) -> Hashable:
     """A hashable value that is equal to that of another term exactly if Erlang's `=:=` holds between the two.
 
     Raises:
-        ValueError: The term is nested deeper than 4000.
+        ValueError: The term is nested deeper than `DEPTH_CEILING`.
         TypeError: A value is not a term.
     """
     found: list[Hashable] = []
+    # A map needs one stand-in for each key and value; all else goes into the list of what is around it,
+    # between marks. So what is returned is nested as deep as the term has maps in maps, which keep their
+    # hashes, and to hash it exhausts no stack.
     stack: list[tuple[str, list[Hashable], Iterator[Term]]] = []
-    kind, pending = "", iter((term,))
+    kind, pending = _MAP, iter((term,))
     while True:
         for item in pending:
             cls = item.__class__
@@ -69,16 +72,25 @@ def exact(term: Term) -> Hashable:
                 if len(stack) >= DEPTH_CEILING:
                     raise ValueError(f"nested deeper than {DEPTH_CEILING}")
                 stack.append((kind, found, pending))
+                parent_kind = kind
                 kind, elements = _CONTAINERS[cls](item)
-                found, pending = [], iter(elements)
+                if kind is _MAP or parent_kind is _MAP:
+                    found = []
+                if kind is not _MAP:
+                    found.append((kind,))
+                pending = iter(elements)
                 break
         else:
             if not stack:
                 return found[0]
-            done = frozenset(zip(found[::2], found[1::2], strict=True)) if kind is _MAP else tuple(found)
-            parent_kind, found, pending = stack.pop()
-            found.append((kind, done))
-            kind = parent_kind
+            parent_kind, around, pending = stack.pop()
+            if kind is _MAP:
+                around.append((_MAP, frozenset(zip(found[::2], found[1::2], strict=True))))
+            elif parent_kind is _MAP:
+                around.append(tuple(found))
+            else:
+                found.append(())
+            kind, found = parent_kind, around
 
 
 def _kind(item: Term) -> type:

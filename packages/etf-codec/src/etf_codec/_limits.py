@@ -1,11 +1,12 @@
 """How much of anything one term may hold. Checked before memory is spent, in both directions."""
 
-from sys import maxsize
+from sys import maxsize, version_info
 from typing import Final
 
 # Hashing or comparing a tuple some 10,000 deep overflows the C stack of a 512 KiB thread, and CPython
-# dies of it (python/cpython#154318). So depth is a matter of memory safety, and has a ceiling.
-DEPTH_CEILING: Final = 4000
+# dies of it (python/cpython#154318). So depth is a matter of memory safety, and has a ceiling. CPython 3.13
+# dies of freeing maps within maps, too.
+DEPTH_CEILING: Final = 2000 if version_info[:2] == (3, 13) else 4000
 
 # Where other codecs stand: cbor2 400, msgpack 511.
 MAX_DEPTH: Final = 512
@@ -24,7 +25,7 @@ class Limits:
     """Bounds on one term. `None` lifts a bound, except that of the depth.
 
     Args:
-        max_depth: Containers within containers, 1 to 4000.
+        max_depth: Containers within containers, 1 to 4000, on CPython 3.13 to 2000.
         max_bytes: Size of the external form, read or written.
         max_uncompressed_bytes: Size that a compressed term may inflate to.
         max_elements: Elements of all containers together.
