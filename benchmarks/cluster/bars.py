@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from results import Results
-from rows import CALLS, ERGO, MORE, ONE_NODE, ONE_PROCESS, OTP, PARALLEL, SOCKET, TEN, TWO_PROCESSES
+from rows import (
+    BIG,
+    CALLS,
+    ERGO,
+    MORE,
+    ONE_NODE,
+    ONE_PROCESS,
+    OTP,
+    PARALLEL,
+    SMALL,
+    SOCKET,
+    TEN,
+    TWO_PROCESSES,
+)
 
 OURS: Final = "uvloop"
-SMALL: Final = ("number", "string", "pid")
-BIG: Final = ("binary",)
 
 
 @dataclass(frozen=True, slots=True)

