@@ -83,8 +83,8 @@ def sentence(contenders: Contenders, rounds: int) -> str:
     """One line about the machine, and how to read the table."""
     facts = ", ".join(f"{name}: {value}" for name, value in machine(contenders).items())
     return (
-        f"Medians of {rounds} rounds ({rounds * TURNS} of small calls between nodes on uvloop, by {ERGO} and by a"
-        f" socket); in brackets the ratio to {OTP}, or else to {ERGO}. {facts}."
+        f"Medians of {rounds} rounds ({rounds * TURNS} of small calls between nodes on uvloop, by {ERGO} and"
+        f" by a socket); in brackets the ratio to {OTP}, or else to {ERGO}. {facts}."
     )
 
 
