@@ -16,8 +16,13 @@ type Any<'py> = Bound<'py, PyAny>;
 /// What a record has of them, mostly.
 const FEW_FIELDS: usize = 4;
 
-/// Of these types one is that of an element.
-type Kinds = SmallVec<[Py<PyAny>; 2]>;
+/// What an element must be.
+enum Kinds {
+    /// Of one of these types.
+    Types(SmallVec<[Py<PyAny>; 2]>),
+    /// This integer.
+    Number(i64),
+}
 
 /// What to make of a tuple.
 struct Record {
@@ -29,27 +34,36 @@ struct Record {
     has_term: bool,
     /// Of which node the first of the elements must be.
     node: Option<Py<PyString>>,
+    /// The other attributes, and what they are.
+    others: Vec<(Py<PyString>, Py<PyAny>)>,
 }
 
 /// What to make of tuples: there are few such, so each is looked at.
 pub struct Records(Vec<Record>);
 
-/// The class, the names, the types, whether a term follows, the node: `PacketRecord` in Python.
-type Given<'py> = (Any<'py>, Vec<Bound<'py, PyString>>, Vec<Any<'py>>, bool, Option<Bound<'py, PyString>>);
+type Text<'py> = Bound<'py, PyString>;
+
+/// The class, the names, the types, whether a term follows, the node, and other attributes: `PacketRecord` in
+/// Python.
+type Given<'py> = (Any<'py>, Vec<Text<'py>>, Vec<Any<'py>>, bool, Option<Text<'py>>, Bound<'py, PyDict>);
 
 impl Records {
     /// Given by number.
     pub fn of(records: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut found = Vec::new();
         for (number, known) in records {
-            let (class, names, types, has_term, node): Given<'_> = known.extract()?;
-            let kinds = types.iter().map(kinds).collect::<PyResult<Vec<_>>>()?;
+            let (class, names, types, has_term, node, others): Given<'_> = known.extract()?;
+            let kinds = types.iter().map(Kinds::of).collect::<PyResult<Vec<_>>>()?;
             found.push(Record {
                 number: number.extract()?,
                 class: class.unbind(),
                 fields: names.into_iter().map(Bound::unbind).zip(kinds).collect(),
                 has_term,
                 node: node.map(Bound::unbind),
+                others: others
+                    .iter()
+                    .map(|(name, value)| Ok((name.cast_into::<PyString>()?.unbind(), value.unbind())))
+                    .collect::<PyResult<Vec<_>>>()?,
             });
         }
         Ok(Records(found))
@@ -72,7 +86,7 @@ impl Records {
         for (_, kinds) in &record.fields {
             let tag = reader.cursor.u8()?;
             match reader.leaf(tag, false)? {
-                Some(value) if is_one(&value, kinds) => values.push(value),
+                Some(value) if kinds.fit(&value) => values.push(value),
                 _ => return Ok(None),
             }
         }
@@ -94,7 +108,7 @@ impl Records {
             record.number == number
                 && record.has_term == has_term
                 && record.fields.len() == values.len()
-                && values.iter().zip(&record.fields).all(|(value, (_, kinds))| is_one(value, kinds))
+                && values.iter().zip(&record.fields).all(|(value, (_, kinds))| kinds.fit(value))
         };
         match self.0.iter().find(is_alike) {
             Some(record) if first.is_exact_instance_of::<PyInt>() => record.made(shared, tuple.py(), &values),
@@ -116,19 +130,35 @@ impl Record {
         for (value, (name, _)) in values.iter().zip(&self.fields) {
             made.setattr(name, value)?;
         }
+        for (name, value) in &self.others {
+            made.setattr(name, value)?;
+        }
         Ok(Some(made))
     }
 }
 
-/// A type, or a tuple of types.
-fn kinds(types: &Any<'_>) -> PyResult<Kinds> {
-    match types.cast::<PyTuple>() {
-        Ok(several) => Ok(several.iter().map(Bound::unbind).collect()),
-        Err(_) => Ok(std::iter::once(types.clone().unbind()).collect()),
+impl Kinds {
+    /// Given as a type, a tuple of types, or an integer.
+    fn of(given: &Any<'_>) -> PyResult<Self> {
+        if let Ok(several) = given.cast::<PyTuple>() {
+            return Ok(Kinds::Types(several.iter().map(Bound::unbind).collect()));
+        }
+        match given.extract() {
+            Ok(number) => Ok(Kinds::Number(number)),
+            Err(_) => Ok(Kinds::Types(std::iter::once(given.clone().unbind()).collect())),
+        }
     }
-}
 
-fn is_one(value: &Any<'_>, kinds: &Kinds) -> bool {
-    let class = value.get_type_ptr();
-    kinds.iter().any(|kind| kind.as_ptr() == class.cast())
+    fn fit(&self, value: &Any<'_>) -> bool {
+        match self {
+            Kinds::Types(types) => {
+                let class = value.get_type_ptr();
+                types.iter().any(|kind| kind.as_ptr() == class.cast())
+            }
+            Kinds::Number(number) => {
+                value.is_exact_instance_of::<PyInt>()
+                    && value.extract::<i64>().is_ok_and(|value| value == *number)
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ import pytest
 from ergo_node import Epmd, Node
 from ergo_node._arrivals import Arrivals
 from ergo_node._transport import Transport
+from erldist_proto import ALTACT_ALIAS, AltactSigSend
 from etf_codec import Atom, Reference
 from otp_behaviors import (
     NO_REPLY,
@@ -186,6 +187,38 @@ async def test_messages_to_an_alias_come_as_long_as_it_is_one(pair: Pair, way: s
             await far.ping(near.name)
         assert heard == list(range(ROUNDS - 1))
         assert not down.done
+
+
+async def test_answers_come_as_otp_28_sends_them(pair: Pair, way: str) -> None:
+    near, far = pair
+    callers: list[Any] = []
+
+    class Keeper(GenServer):
+        def init(self) -> None: ...
+
+        def handle_call(self, request: Any, caller: Any) -> Any:
+            callers.append(caller)
+            return NO_REPLY
+
+    keeper = await far.start(Keeper)
+    with anyio.fail_after(20):
+        for number in range(ROUNDS):
+            async with anyio.create_task_group() as tasks:
+
+                async def reply(number: int = number) -> None:
+                    while not callers:
+                        await anyio.lowlevel.checkpoint()
+                    _, tag = callers.pop()
+                    wire = transport(far, near)
+                    wire.connection.send(AltactSigSend(ALTACT_ALIAS, keeper.pid, tag.tail), (tag, number))
+                    wire.flush()
+
+                tasks.start_soon(reply)
+                assert await near.call(keeper.pid, "anything") == number
+    # All but those that brought atoms, or came with others.
+    read = transport(near, far).messages_read
+    assert read <= 4 if way == "short" else read >= ROUNDS
+    assert len(near.kernel.aliases) == 0
 
 
 async def test_many_callers_and_one(pair: Pair, way: str) -> None:

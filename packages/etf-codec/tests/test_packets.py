@@ -158,6 +158,38 @@ class Alone:
     to: Atom | bytes
 
 
+@dataclass(slots=True)
+class Flagged:
+    """What is made of `{5, 4, Atom}` and a term."""
+
+    flags: int
+    to: Atom
+    token: Any = None
+
+
+FLAGGED = PacketRecord(Flagged, ("flags", "to"), (4, Atom), others={"token": "none"})
+
+
+@pytest.mark.parametrize(
+    ("control", "made"),
+    [
+        ((5, 4, Atom("ok")), Flagged(4, Atom("ok"), "none")),
+        ((5, 5, Atom("ok")), None),
+        ((5, 1 << 70, Atom("ok")), None),
+        ((5, 4.0, Atom("ok")), None),
+        ((5, Atom("ok"), Atom("ok")), None),
+        ((5, 4, Atom("ok"), 1), None),
+    ],
+)
+def test_an_element_may_have_to_be_a_certain_integer(control: tuple[Any, ...], made: Flagged | None) -> None:
+    reader = PacketReader({}, 100, HEADERS, {5: FLAGGED})
+    data = packet(b"\x83D\1\0\5" + b"".join(encode_bare((control, b"x"), None)))
+    found, end, raw = reader.read(data, 0)
+    assert repr(found) == repr([(None, (0, len(data) - 6, control, b"x")) if made is None else (made, b"x")])
+    assert (end, raw) == (len(data), made is None)
+    assert repr(reader.read_one(data)) == repr(None if made is None else (made, b"x"))
+
+
 ALONE = PacketRecord(Alone, ("pid", "to"), (Pid, (Atom, bytes)), has_term=False, node="a@b")
 PID = Pid("a@b", 1, 2, 3)
 

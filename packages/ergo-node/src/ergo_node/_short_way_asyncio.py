@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from erldist_proto import AliasSend, SendSender
+from erldist_proto import ALTACT_ALIAS, AliasSend, AltactSigSend, SendSender
+from etf_codec import Reference
 from otp_behaviors import Runtime
 
 from ergo_node._busy_wait import BusyWait
@@ -46,17 +47,21 @@ class ShortWay(asyncio.Protocol):
         transport.may_write = kernel.held = True
         handled = True
         try:
+            alias: object = None
             if isinstance(message, AliasSend):
                 alias = message.alias
-                target = self._aliases.get(alias.ids)
-                if target is not None and alias.creation == table.creation and alias.node == table.node:
-                    target.alias_message(alias, payload)
             elif isinstance(message, SendSender):
                 to = message.to_pid
                 record = table.found if to is table.sought else table.find(to)
                 handled = record is not None and record.take(payload)
+            elif isinstance(message, AltactSigSend) and message.flags == ALTACT_ALIAS:
+                alias = message.to  # so OTP answers calls, from 28 on
             else:
                 handled = False
+            if isinstance(alias, Reference):
+                target = self._aliases.get(alias.ids)
+                if target is not None and alias.creation == table.creation and alias.node == table.node:
+                    target.alias_message(alias, payload)
         except BaseException as error:
             transport.fail(error)
         kernel.held = False

@@ -6,10 +6,19 @@ from functools import partial
 from inspect import get_annotations
 from typing import Any, Final
 
-from etf_codec import Atom, EtfError, PacketReader, PacketRecord, Term, decode_bare
+from etf_codec import Atom, EtfError, PacketReader, PacketRecord, Pid, Reference, Term, decode_bare
 
 from erldist_proto._control import ControlMessage, parse
-from erldist_proto._control_messages import AliasSend, DemonitorP, MonitorP, RegSend, Send, SendSender
+from erldist_proto._control_messages import (
+    ALTACT_ALIAS,
+    AliasSend,
+    AltactSigSend,
+    DemonitorP,
+    MonitorP,
+    RegSend,
+    Send,
+    SendSender,
+)
 from erldist_proto._dist_header import IncomingAtoms, Refs
 from erldist_proto._errors import RemoteProtocolError
 from erldist_proto._flags import DistFlags
@@ -34,6 +43,11 @@ RECORDED: Final[tuple[type[ControlMessage], ...]] = (AliasSend, MonitorP, Demoni
 """What calls are made of, beside the messages below, and names a reference, so that no two begin alike: the
 codec makes these, without the ways of `parse`."""
 
+TO_ALIAS: Final = PacketRecord(
+    AltactSigSend, ("flags", "from_pid", "to"), (ALTACT_ALIAS, Pid, Reference), others={"token": None}
+)
+"""The same for what answers calls from OTP 28 on."""
+
 Message = tuple[ControlMessage, Term]
 """A control message, and its payload where it has one (None else)."""
 
@@ -43,12 +57,12 @@ REPEATING: Final = frozenset((Send, RegSend, SendSender))
 
 def records(peer: str) -> dict[int, PacketRecord]:
     """What the codec is to make of the control tuples of a peer."""
-    return {
-        kind.op: PacketRecord(
-            kind, tuple(get_annotations(kind)), kind.shape[1:], kind.has_payload, peer if kind.owned else None
-        )
-        for kind in RECORDED
-    }
+    made = {}
+    for kind in RECORDED:
+        names, types = tuple(get_annotations(kind)), kind.shape[1:]
+        made[kind.op] = PacketRecord(kind, names, types, kind.has_payload, peer if kind.owned else None)
+    made[AltactSigSend.op] = TO_ALIAS
+    return made
 
 
 class Incoming:

@@ -314,15 +314,23 @@ class PacketReader:
         known = self._records.get(term[0]) if term and type(term[0]) is int else None
         if known is None or known.has_term != has_term or len(term) != 1 + len(known.types):
             return None
-        for value, kinds in zip(term[1:], known.types, strict=True):
-            if type(value) not in kinds if type(kinds) is tuple else type(value) is not kinds:
-                return None
+        if not all(map(_is_of, term[1:], known.types)):
+            return None
         if known.node is not None and term[1].node != known.node:
             return None
         made: object = object.__new__(known.made)
         for name, value in zip(known.names, term[1:], strict=True):
             setattr(made, name, value)
+        for name, value in known.others.items():
+            setattr(made, name, value)
         return made
+
+
+def _is_of(value: Term, kinds: type | tuple[type, ...] | int) -> bool:
+    """Whether an element of a tuple is what a record wants."""
+    if isinstance(kinds, int):
+        return type(value) is int and value == kinds
+    return type(value) in kinds if isinstance(kinds, tuple) else type(value) is kinds
 
 
 def _after_header(

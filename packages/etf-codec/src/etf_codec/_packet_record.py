@@ -1,6 +1,7 @@
 """What a tuple in a packet becomes."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class PacketRecord(NamedTuple):
@@ -9,14 +10,16 @@ class PacketRecord(NamedTuple):
     Attributes:
         made: The class of the object.
         names: The attributes that take the elements behind the number, in their order.
-        types: Of what type each of them is, exactly, or of which types one is. Where an element is of
-            another one, nothing is made.
+        types: Of what type each of them is, exactly, or of which types one is, or which integer it is. Where
+            an element is another one, nothing is made.
         has_term: Whether a term follows the tuple.
         node: Of which node the first of the elements must be, a pid then; None for any.
+        others: What other attributes are.
     """
 
     made: type
     names: tuple[str, ...]
-    types: tuple[type | tuple[type, ...], ...]
+    types: tuple[type | tuple[type, ...] | int, ...]
     has_term: bool = True
     node: str | None = None
+    others: Mapping[str, Any] = {}
