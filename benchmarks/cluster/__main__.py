@@ -61,7 +61,7 @@ def measure(row: Row, contenders: Contenders, seconds: float, results: Results, 
 
 
 def asked(row: Row, contender: str, contenders: Contenders, seconds: float, round: int) -> dict[str, Any]:
-    """What one contender says; nothing if it is missing from now on, by which one of ours ends the run."""
+    """What one contender says. One that fails says nothing, and is noted; one of ours ends the run by it."""
     side = contenders.sides.get((contender, row.setting))
     if side is None:
         return {}

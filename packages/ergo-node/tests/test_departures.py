@@ -132,6 +132,19 @@ async def test_calls_of_a_name_watch_it_for_as_long_as_they_wait(pair: Pair) -> 
     assert len(near.kernel.monitors) == len(far.kernel.monitors) == len(near.kernel.aliases) == 0
 
 
+async def test_a_name_that_nobody_can_have_is_no_harm_to_the_next(pair: Pair) -> None:
+    near, far = pair
+    await far.start(Teller, name="teller")
+    teller = RemoteName("teller", far.name)
+    with anyio.fail_after(20):
+        for _ in range(2):
+            for name in ("x" * 256, "\ud800"):
+                with pytest.raises(ValueError, match=r"atom has at most 255|lone surrogate"):
+                    await near.call(RemoteName(name, far.name), "anything")
+            assert await near.call(teller, ("well", 0)) == b"well"
+    assert len(near.kernel.monitors) == len(near.kernel.aliases) == 0
+
+
 async def test_a_watch_is_set_up_and_taken_down_though_nothing_follows(pair: Pair) -> None:
     near, far = pair
     await far.start(Teller, name="teller")

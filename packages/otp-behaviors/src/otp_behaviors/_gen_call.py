@@ -298,9 +298,14 @@ def _send_request_by_name(kernel: Kernel, sender: Pid, to: RemoteName, request: 
     ref = tag.tail
     pending = _begun(kernel, sender, ref)
     kernel.held = True
-    kernel.monitors.add(pending, sender, to, ref, followed=True)
-    _send(kernel, sender, to, (GEN_CALL, (sender, tag), request))
-    kernel.held = held
+    try:
+        kernel.monitors.add(pending, sender, to, ref, followed=True)
+        _send(kernel, sender, to, (GEN_CALL, (sender, tag), request))
+    except BaseException:
+        pending.abandon()
+        raise
+    finally:
+        kernel.held = held
     if kernel.outbox and kernel.shell is not None and not held:
         kernel.shell.pump()
     return pending

@@ -61,9 +61,10 @@ class Monitors:
             followed: whether a message to the same node is sent next.
         """
         if target.node != self._table.node:
+            name = _on_node(target)
             self._watch_remote(watcher, target, ref)
             channel = self._channel(target.node)
-            if channel is None or not channel.monitor(sender, _on_node(target), ref):
+            if channel is None or not channel.monitor(sender, name, ref):
                 self._emit(MonitorSignal(sender, target, ref))
             elif not followed:
                 channel.flush()
