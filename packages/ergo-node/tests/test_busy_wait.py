@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from ergo_node import Epmd, Node
-from ergo_node._busy_wait import LEFT_OUT, NEEDLESS, BusyWait
+from ergo_node._busy_wait import BUSY_WAIT, LEFT_OUT, NEEDLESS, REST, BusyWait
 from ergo_node._network import Network, StreamNetwork
 from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
 from etf_codec import Atom
@@ -23,7 +23,8 @@ class Loop:
     """An event loop that turns when it is told to."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        self.wait = BusyWait(seconds, self.begin)
+        self.wait = BusyWait(seconds, self.begin, self.later)
+        self.timer: tuple[float, Callable[[], None]] | None = None
         self.turn: Callable[[float], bool] | None = None
         self.now = 0.0
         self.begun = 0
@@ -33,10 +34,21 @@ class Loop:
         self.turn = turn
         self.begun += 1
 
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        assert self.timer is None
+        self.timer = (self.now + seconds, action)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in which the loop may sleep."""
+        self.now += seconds
+        if self.timer is not None and self.timer[0] <= self.now:
+            (_, action), self.timer = self.timer, None
+            action()
+
     def turns(self, count: int, seconds: float = 0.0) -> bool:
         """Turn so many times, that much time apart; whether the loop stays awake."""
         for _ in range(count):
-            self.now += seconds
+            self.pass_time(seconds)
             if self.turn is not None and not self.turn(self.now):
                 self.turn = None
         return self.turn is not None
@@ -88,9 +100,21 @@ def test_a_loop_that_does_not_sleep_anyway_is_left_alone() -> None:
 
 def test_a_wait_that_nothing_came_in_is_left_out_more_and_more_often() -> None:
     loop = Loop()
-    waits = [number for number in range(400) if loop.message_in_vain()]
-    assert waits[:8] == [0, 2, 6, 14, 30, 62, 126, 190]
-    assert all(later - earlier == LEFT_OUT + 1 for earlier, later in pairwise(waits[6:]))
+    waits = [number for number in range(127) if loop.message_in_vain()]
+    assert waits == [0, 2, 6, 14, 30, 62, 126]
+    assert waits[-1] - waits[-2] == LEFT_OUT + 1
+
+
+def test_waits_that_never_pay_are_left_out_for_a_while_each() -> None:
+    loop = Loop(BUSY_WAIT)
+    begun = []
+    for _ in range(10_000):
+        if loop.message():
+            begun.append(loop.now)
+        loop.turns(3, BUSY_WAIT)
+    waits = list(pairwise(begun[8:]))
+    assert len(waits) > 100
+    assert all(REST <= later - earlier <= REST + 6 * BUSY_WAIT for earlier, later in waits)
 
 
 def test_a_conversation_after_waits_in_vain_has_the_loop_awake_again() -> None:
@@ -142,6 +166,18 @@ async def test_a_network_turns_until_it_is_told_not_to_and_lets_others_run() -> 
             await anyio.wait_all_tasks_blocked()
     assert len(turns) == 50
     assert turns == sorted(turns)
+
+
+@pytest.mark.anyio
+async def test_a_network_calls_later_and_not_before() -> None:
+    network: Network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
+    called = anyio.Event()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            began = anyio.current_time()
+            network.call_later(tasks, 0.05, called.set)
+            await called.wait()
+            assert anyio.current_time() >= began + 0.045  # loops that count in milliseconds may be early
 
 
 class LookingSelector(selectors.DefaultSelector):

@@ -1,5 +1,6 @@
 """The short way of a message and the long one: what they lead to is the same."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from otp_behaviors import (
     Process,
     Stop,
 )
+from otp_behaviors._gen_call import Request
 
 pytestmark = pytest.mark.anyio
 
@@ -237,6 +239,43 @@ async def test_many_callers_and_one(pair: Pair, way: str) -> None:
             assert answers == {number: list(range(ROUNDS)) for number in range(callers)}
             answers.clear()
     assert len(near.kernel.aliases) == len(near.kernel.timeouts) == 0
+    callee = near.kernel.callees.last
+    assert callee is not None
+    assert list(callee.callers) == [callee.spare]  # one call that is over, to be the next
+
+
+async def test_a_call_that_is_cancelled_as_its_answer_comes_leaves_nothing(pair: Pair, way: str) -> None:
+    near, far = pair
+    worker = await far.start(Worker)
+
+    with anyio.fail_after(20):
+        # A scope of anyio would leave it alone, since it has been woken.
+        task = asyncio.get_running_loop().create_task(near.call(worker.pid, "never"))
+        while not near.kernel.aliases:
+            await anyio.lowlevel.checkpoint()
+        for pending in list(near.kernel.aliases.values()):
+            assert isinstance(pending, Request)
+            pending.alias_message(pending.ref, (None, "too late"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        callee = near.kernel.callees.last
+        assert callee is not None
+        assert callee.callers == {}
+        assert len(near.kernel.aliases) == len(near.kernel.timeouts) == 0
+        assert await near.call(worker.pid, "plain") == b"plain"
+
+
+async def test_calls_show_each_node_that_the_other_lives(pair: Pair, way: str) -> None:
+    near, far = pair
+    worker = await far.start(Worker)
+    await near.call(worker.pid, 0)
+    tickers = [end.connection.ticker for end in (transport(near, far), transport(far, near))]
+    for _ in range(ROUNDS):
+        for ticker in tickers:
+            ticker.read = ticker.written = False
+        await near.call(worker.pid, 1)
+        assert all(ticker.read and ticker.written for ticker in tickers)
 
 
 async def test_the_short_way_is_taken_and_leaves_the_rest_to_the_long_one(pair: Pair, way: str) -> None:

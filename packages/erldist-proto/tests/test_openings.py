@@ -276,6 +276,8 @@ def test_a_message_taken_alone_shows_that_the_peer_lives() -> None:
         read = sent(alice)
         if bob.receive_message(read) is None:
             bob.receive_data(read)
+        else:
+            bob.ticker.read = True
         now += 15.0
         bob.handle_time(now)
     assert bob.state is State.CONNECTED

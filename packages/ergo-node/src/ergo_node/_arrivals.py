@@ -35,11 +35,11 @@ class Arrivals:
     Args:
         runtime: the node.
         spare_bonds: returns how many more links and monitors the peer of a transport may make.
-        busy_wait: keeps the event loop awake for what may follow a message; None lets it sleep.
+        busy_wait: keeps the event loop awake for what may follow a message.
     """
 
     def __init__(
-        self, runtime: Runtime, spare_bonds: Callable[[Transport], int], busy_wait: BusyWait | None
+        self, runtime: Runtime, spare_bonds: Callable[[Transport], int], busy_wait: BusyWait
     ) -> None:
         kernel = runtime.kernel
         self._deliveries = deliveries = kernel.deliveries
@@ -87,7 +87,7 @@ class Arrivals:
             self._deliveries.prompt = kernel.held = False
         if kernel.run_queue or kernel.outbox or kernel.effects:
             self._runtime.pump()
-        if self._busy_wait is not None:
+        if self._busy_wait.heeds:
             self._busy_wait.message()
         transport.messages_read += len(messages)
         if transport.messages_read >= transport.look_at or kernel.run_queue:

@@ -71,6 +71,13 @@ class Network(ABC):
             turn: is given the present.
         """
 
+    @abstractmethod
+    def call_later(self, tasks: TaskGroup, seconds: float, action: Callable[[], None]) -> None:
+        """Call a function once so many seconds have passed, unless the tasks have ended by then.
+
+        For what is done over and over: a timer of the kernel takes longer.
+        """
+
 
 class StreamNetwork(Network):
     """Sockets of anyio, for any event loop."""
@@ -94,6 +101,15 @@ class StreamNetwork(Network):
                 await checkpoint()
 
         tasks.start_soon(stay_awake)
+
+    def call_later(self, tasks: TaskGroup, seconds: float, action: Callable[[], None]) -> None:
+        """Call a function once so many seconds have passed."""
+
+        async def act() -> None:
+            await anyio.sleep(seconds)
+            action()
+
+        tasks.start_soon(act)
 
 
 class StreamListener(Listener):

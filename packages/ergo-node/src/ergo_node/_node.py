@@ -150,7 +150,7 @@ class Node(RpcRuntime):
         self._policy = policy
         self._global_names = GlobalNames(self, policy)
         self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
-        awake = BusyWait(busy_wait, self._keep_awake) if busy_wait else None
+        awake = BusyWait(busy_wait, self._keep_awake, self._call_later)
         self._arrivals = Arrivals(self, self._spare_bonds, awake)
         self.deliver = self._arrivals.deliver
         self.connected = self._arrivals.connected
@@ -446,6 +446,10 @@ class Node(RpcRuntime):
     def _keep_awake(self, turn: Callable[[float], bool]) -> None:
         assert self._tasks is not None
         self._network.keep_awake(self._tasks, turn)
+
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        assert self._tasks is not None
+        self._network.call_later(self._tasks, seconds, action)
 
     def _spare_bonds(self, transport: Transport) -> int:
         assert self._connections is not None

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import asyncio
 
-from erldist_proto import ALTACT_ALIAS, AliasSend, AltactSigSend, SendSender
+from erldist_proto import ALTACT_ALIAS, AliasSend, AltactSigSend, ControlMessage, SendSender
 from etf_codec import Reference
 from otp_behaviors import Runtime
 
 from ergo_node._busy_wait import BusyWait
 from ergo_node._transport_asyncio import ProtocolTransport
+
+
+def answered(message: ControlMessage) -> Reference | None:
+    """The alias that OTP answers a call at, from 28 on; none if the message is another one."""
+    if isinstance(message, AltactSigSend) and message.flags == ALTACT_ALIAS:
+        return message.to if isinstance(message.to, Reference) else None
+    return None
 
 
 class ShortWay(asyncio.Protocol):
@@ -23,12 +30,12 @@ class ShortWay(asyncio.Protocol):
     Args:
         transport: that of the connection, without TLS; the peer knows this node by its own name.
         runtime: the node.
-        busy_wait: keeps the event loop awake for what may follow a message; None lets it sleep.
+        busy_wait: keeps the event loop awake for what may follow a message.
     """
 
-    def __init__(self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait | None) -> None:
+    def __init__(self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait) -> None:
         self._transport = transport
-        self._receive_message = transport.connection.receive_message
+        self._connection = transport.connection
         self._runtime = runtime
         self._kernel = kernel = runtime.kernel
         self._table = kernel.table
@@ -38,30 +45,29 @@ class ShortWay(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
         transport, kernel, table = self._transport, self._kernel, self._table
-        receive_message = self._receive_message
+        connection = self._connection
+        receive_message = connection.receive_message
         received = receive_message(data)
         if received is None:
             transport.data_received(data)
             return
+        connection.ticker.read = True
         message, payload = received
         transport.may_write = kernel.held = True
         handled = True
         try:
-            alias: object = None
-            if isinstance(message, AliasSend):
-                alias = message.alias
-            elif isinstance(message, SendSender):
+            if isinstance(message, SendSender):
                 to = message.to_pid
                 record = table.found if to is table.sought else table.find(to)
                 handled = record is not None and record.take(payload)
-            elif isinstance(message, AltactSigSend) and message.flags == ALTACT_ALIAS:
-                alias = message.to  # so OTP answers calls, from 28 on
             else:
-                handled = False
-            if isinstance(alias, Reference):
-                target = self._aliases.get(alias.ids)
-                if target is not None and alias.creation == table.creation and alias.node == table.node:
-                    target.alias_message(alias, payload)
+                alias = message.alias if isinstance(message, AliasSend) else answered(message)
+                if alias is None:
+                    handled = False
+                else:
+                    target = self._aliases.get(alias.ids)
+                    if target is not None and alias.node == table.node and alias.creation == table.creation:
+                        target.alias_message(alias, payload)
         except BaseException as error:
             transport.fail(error)
         kernel.held = False
@@ -72,12 +78,9 @@ class ShortWay(asyncio.Protocol):
             self._runtime.pump()
         transport.may_write = True  # once more, for who waited for this
         busy_wait = self._busy_wait
-        if busy_wait is not None:
-            # As `message`, without a call of its own.
+        if busy_wait.heeds:
             if busy_wait.waiting:
-                busy_wait.came = True
-            elif busy_wait.left_out:
-                busy_wait.left_out -= 1
+                busy_wait.came = True  # as `message`, without a call of its own
             else:
                 busy_wait.message()
 

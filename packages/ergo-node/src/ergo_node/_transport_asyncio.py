@@ -171,18 +171,25 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         """Send a message, and have it written as `flush` does; false also while the peer does not read."""
         if self.blocked:
             return False
+        connection = self.connection
+        writer = connection.writer
         try:
-            if not self.may_write or self.tls is not None:
-                self.connection.send_message(sender, to, message)
+            if writer is None or not self.may_write or connection.bytes_pending or self.tls is not None:
+                packet = None
+            else:
+                packet = writer.write_message(sender, to, message)
+            if type(packet) is not bytes:
+                # It goes with others, or is large, or names what the peer is still to learn.
+                if packet is None:
+                    connection.send_message(sender, to, message)
+                else:
+                    connection.send_parts(sender, to, message, *packet)
                 self.flush()
                 return True
-            packet = self.connection.message_to_send(sender, to, message)
         except (EtfError, LocalProtocolError):
             return False
+        connection.ticker.written = True
         self.may_write = False
-        if not packet:
-            self._write()
-            return True
         try:
             self._io.write(packet)
         except RuntimeError:
@@ -349,6 +356,10 @@ class ProtocolNetwork(Network):
         """Call a function in each turn of the event loop until it returns false."""
         loop = asyncio.get_running_loop()
         loop.call_soon(_stay_awake, loop, turn)
+
+    def call_later(self, tasks: TaskGroup, seconds: float, action: Callable[[], None]) -> None:
+        """Call a function once so many seconds have passed."""
+        asyncio.get_running_loop().call_later(seconds, action)
 
 
 def _stay_awake(loop: asyncio.AbstractEventLoop, turn: Callable[[float], bool]) -> None:

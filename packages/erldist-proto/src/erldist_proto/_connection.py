@@ -1,5 +1,6 @@
 """One distribution connection: handshake, then control messages, ticks all along. No I/O, no clock."""
 
+from collections.abc import Callable
 from typing import Final, Self
 
 from etf_codec import Atom, Term
@@ -24,8 +25,15 @@ TICKED: Final = Ticked()
 DEFAULT_LIMITS: Final = ConnectionLimits()
 CONNECTED_LENGTH_BYTES: Final = 4
 
+ReadOne = Callable[[bytes], Message | None]
+"""Reads what is one message; none if the read is anything else."""
+
 PAUSING: Final = ASKING | {State.CONNECTED, State.CLOSED}
 """States in which the next packet is not one of the handshake, or not yet."""
+
+
+def nothing(_: bytes) -> None:
+    """Read no message: something else comes first."""
 
 
 class Connection(SendingHalf):
@@ -46,6 +54,12 @@ class Connection(SendingHalf):
     Attributes:
         bytes_pending: How much `data_to_send` has still to return; 0 exactly when that is nothing. Only to be
             read.
+        receive_message: Takes a read that is one message, of a kind that comes over and over, and returns it;
+            it came after what is in `events`. None if the read is anything else, and still to be given to
+            `receive_messages`. Whoever takes a message so sets `ticker.read`.
+        writer: Writes messages that nothing goes before, if that can be now, see `send_message`; else None.
+            Whoever writes what it returned sets `ticker.written`.
+        ticker: Is told of what is read and written; replaced when the connection is up.
     """
 
     __slots__ = (
@@ -60,6 +74,7 @@ class Connection(SendingHalf):
         "_setup",
         "_tick_intensity",
         "_tick_time",
+        "receive_message",
     )
 
     def __init__(
@@ -91,6 +106,7 @@ class Connection(SendingHalf):
         self._events: list[Event] = []
         # What reads messages, if nothing is left of earlier reads: then a read is whole packets, most likely.
         self._ahead: Incoming | None = None
+        self.receive_message: ReadOne = nothing
 
     @classmethod
     def initiator(
@@ -209,7 +225,7 @@ class Connection(SendingHalf):
         incoming = self._ahead
         if incoming is None:
             return self._receive(data)
-        self._ticker.read = True
+        self.ticker.read = True
         # As `Incoming.read`, without a call of its own.
         read_packets = incoming.read_packets
         messages, end, raw = read_packets(data, 0)
@@ -221,21 +237,6 @@ class Connection(SendingHalf):
             self._look_ahead()
         return messages if not self._events else self._reported(messages)
 
-    def receive_message(self, data: bytes) -> Message | None:
-        """Take a read that is one message, of a kind that comes over and over.
-
-        Returns:
-            The message, which came after what is in `events`; None if the read is anything else, and still to
-            be given to `receive_messages`.
-        """
-        incoming = self._ahead
-        if incoming is None:
-            return None
-        message = incoming.read_one(data)
-        if message is not None:
-            self._ticker.read = True
-        return message
-
     def _receive(self, data: bytes) -> list[Message] | None:
         """The same for what may be anything: a part of the handshake, or of a packet."""
         if self._state is CLOSED:
@@ -244,7 +245,7 @@ class Connection(SendingHalf):
             self._framing.feed(data)
             self._read()
             return self._reported([])
-        self._ticker.read = True
+        self.ticker.read = True
         messages, more = self._framing.feed_through(data, self._incoming.read)
         if more:
             self._read()
@@ -260,7 +261,8 @@ class Connection(SendingHalf):
 
     def _look_ahead(self) -> None:
         whole = self._framing.unread_bytes == 0 and self._state is not CLOSED
-        self._ahead = self._incoming if whole else None
+        self._ahead = incoming = self._incoming if whole else None
+        self.receive_message = nothing if incoming is None else incoming.read_one
 
     def receive_eof(self) -> None:
         """The peer closed the socket, or it broke."""
@@ -294,7 +296,7 @@ class Connection(SendingHalf):
         if self._incoming is None:
             return self._setup.due
         aged = self._incoming.fragments.deadline()
-        return self._ticker.due if aged is None else min(self._ticker.due, aged)
+        return self.ticker.due if aged is None else min(self.ticker.due, aged)
 
     def handle_time(self, now: float) -> None:
         """Time has passed: send a tick, give up a silent peer or a slow handshake, if one of them is due."""
@@ -305,7 +307,7 @@ class Connection(SendingHalf):
             if self._setup.ran_out(now):
                 self._close(too_slow(self._state, self.peer))
             return
-        tick, gone = self._ticker.check(now, pending=self.bytes_pending > 0)
+        tick, gone = self.ticker.check(now, pending=self.bytes_pending > 0)
         if gone:
             self._close(silent(self.peer, self._tick_time))
             return
@@ -319,11 +321,11 @@ class Connection(SendingHalf):
 
     def pause_reading(self) -> None:
         """We stop reading for a while (back-pressure): silence does not count against the peer."""
-        self._ticker.paused = True
+        self.ticker.paused = True
 
     def resume_reading(self) -> None:
         """We read again."""
-        self._ticker.paused = False
+        self.ticker.paused = False
 
     def close(self) -> None:
         """End the connection. What was sent before is still returned by `data_to_send`."""
@@ -334,7 +336,7 @@ class Connection(SendingHalf):
             if self._incoming is None:
                 self._read_handshake()
             if self._incoming is not None:
-                self._ticker.read = True
+                self.ticker.read = True
                 self._read_messages(self._incoming)
         except RemoteProtocolError as error:
             self._close(broken(self.peer, error))
@@ -395,15 +397,16 @@ class Connection(SendingHalf):
         self._incoming = Incoming(self.peer, flags, limits, self._none)
         self._incoming.handle_time(self._now)
         self._outgoing = Outgoing(flags, limits, self._none)
-        self._writer = self._outgoing.quick_writer()
+        self.writer = self._outgoing.quick_writer()
         hidden = DistFlags.PUBLISHED not in flags
-        self._ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
+        self.ticker = Ticker(self._now, self._tick_time, self._tick_intensity, hidden=hidden)
 
     def _close(self, closed: Closed) -> None:
         if self._state is CLOSED:
             return
         self._state = State.CLOSED
-        self._writer = self._ahead = None
+        self.writer = self._ahead = None
+        self.receive_message = nothing
         self._events.append(closed)
         if self._incoming is not None:
             self._incoming.fragments.clear()

@@ -6,6 +6,7 @@ from etf_codec import Atom, PacketWriter, Pid, Reference, Term
 
 from erldist_proto._control import UNUSED, ControlMessage
 from erldist_proto._control_messages import DemonitorP, MonitorP, RegSend
+from erldist_proto._dist_header import Refs
 from erldist_proto._errors import LocalProtocolError
 from erldist_proto._fragments import Buffer
 from erldist_proto._handshake import State
@@ -24,15 +25,15 @@ class SendingHalf:
         ticker: is told that something is written.
     """
 
-    __slots__ = ("_out", "_outgoing", "_state", "_ticker", "_writer", "bytes_pending")
+    __slots__ = ("_out", "_outgoing", "_state", "bytes_pending", "ticker", "writer")
 
     def __init__(self, state: State, ticker: Ticker) -> None:
         self._state = state
-        self._ticker = ticker
+        self.ticker = ticker
         self._outgoing: Outgoing | None = None
         self._out: list[Buffer] = []
         # What writes messages at once, while nothing large is under way.
-        self._writer: PacketWriter | None = None
+        self.writer: PacketWriter | None = None
         self.bytes_pending = 0
 
     def _send_control(self, message: ControlMessage, payload: Term) -> None:
@@ -54,12 +55,12 @@ class SendingHalf:
         Raises:
             LocalProtocolError, etf_codec.EncodeError: As `send`.
         """
-        writer = self._writer
+        writer = self.writer
         packet = None if writer is None else writer.write(((kind.op, *fields),))
         if type(packet) is not bytes:
             self._send_control(kind(*fields), None)
             return
-        self._ticker.written = True
+        self.ticker.written = True
         self._out.append(packet)
         self.bytes_pending += len(packet)
 
@@ -85,7 +86,7 @@ class SendingHalf:
         Returns:
             What to write; empty if it goes with other data, and `data_to_send` has it.
         """
-        writer = self._writer
+        writer = self.writer
         if writer is None:
             self._send_control(MESSAGES[type(to)](sender, to), message)
             return b""
@@ -93,24 +94,34 @@ class SendingHalf:
         if packet is None:
             packet = writer.write(((RegSend.op, sender, UNUSED, to), message))
         if type(packet) is not bytes:
-            assert self._outgoing is not None
-            self._hand_out(self._outgoing, 0, self._outgoing.put_message(sender, to, message, *packet))
+            self.send_parts(sender, to, message, *packet)
             return b""
-        self._ticker.written = True
+        self.ticker.written = True
         if not self._out:
             return packet
         self._out.append(packet)
         self.bytes_pending += len(packet)
         return b""
 
+    def send_parts(
+        self, sender: Pid, to: Pid | Reference | Atom, message: Term, refs: Refs, parts: list[Buffer]
+    ) -> None:
+        """Send a message which `writer` has encoded, but not made one packet of.
+
+        Raises:
+            LocalProtocolError: It is too large.
+        """
+        assert self._outgoing is not None
+        self._hand_out(self._outgoing, 0, self._outgoing.put_message(sender, to, message, refs, parts))
+
     def _hand_out(self, outgoing: Outgoing, waiting: int, buffers: list[Buffer]) -> None:
         """Keep what is to be written of a message before which so many bytes waited for their turns."""
         self.bytes_pending += outgoing.turns.held_bytes - waiting + sum(map(len, buffers))
         self._out += buffers
         if buffers:
-            self._ticker.written = True
+            self.ticker.written = True
         if outgoing.turns.held_bytes:
-            self._writer = None
+            self.writer = None
 
     def data_to_send(self) -> list[Buffer]:
         """What to write next, in order; empty when there is nothing. Large payloads are the caller's bytes.
@@ -125,7 +136,7 @@ class SendingHalf:
             turns = self._outgoing.turns
             out += turns.take(None if self._state is CLOSED else HANDOUT_BYTES)
             self.bytes_pending = turns.held_bytes
-            self._ticker.written = True
+            self.ticker.written = True
             if not turns.held_bytes and self._state is not CLOSED:
-                self._writer = self._outgoing.quick_writer()
+                self.writer = self._outgoing.quick_writer()
         return out

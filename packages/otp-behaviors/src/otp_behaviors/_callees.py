@@ -23,7 +23,7 @@ KEEP: Final = 1.0
 class Callee:
     """A process of another node that one of ours calls, and the calls it has not answered yet."""
 
-    __slots__ = ("_callees", "callers", "monitor", "pid", "ref", "sender", "used")
+    __slots__ = ("_callees", "callers", "monitor", "pid", "ref", "sender", "spare", "used")
 
     def __init__(self, callees: Callees, sender: Pid, pid: Pid, ref: Reference) -> None:
         self._callees = callees
@@ -31,6 +31,8 @@ class Callee:
         self.pid = pid
         self.ref = ref
         self.callers: dict[Awaiting, None] = {}
+        # One of the callers that has its answer: the next call may be made with the same object.
+        self.spare: OpenRequest | None = None
         self.monitor: Monitor | None = None
         self.used = True
 
@@ -77,7 +79,7 @@ class Callees:
         self._sweep_at: float | None = None
         # The one that was called last, which is likely to be called again.
         self.last: Callee | None = None
-        # A call that was answered, whose object can be another one.
+        # A call to a name that was answered, whose object can be another one.
         self.answered: OpenRequest | None = None
         # The tag that the next call is to have, made while the callee of the last one was at work.
         self.ahead: ImproperList | None = None
@@ -128,7 +130,7 @@ class Callees:
                 if not callee.used:
                     self._leave(callee)
                 # A call that is under way counts as use.
-                callee.used = bool(callee.callers)
+                callee.used = len(callee.callers) > (callee.spare is not None)
         self._sweep_at = now + KEEP if self._of_sender else None
 
     def _watch(self, sender: Pid, pid: Pid) -> Callee:

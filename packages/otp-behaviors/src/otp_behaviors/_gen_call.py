@@ -42,7 +42,7 @@ Caller: TypeAlias = tuple[Pid, Term]
 class Request(Completion):
     """A call that waits for its reply: what `gen_server:send_request/2` returns."""
 
-    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender")
+    __slots__ = ("_callee", "_monitor", "_watched", "ref", "resting_place", "sender", "stays")
 
     def __init__(self, kernel: Kernel, sender: Pid, ref: Reference) -> None:
         self._kernel = kernel
@@ -55,6 +55,8 @@ class Request(Completion):
         self._callee: ProcessRecord | None = None
         self._watched: Callee | None = None
         self._monitor: Monitor | None = None
+        # Whether it is still among the callers when it is answered, to be the next call to that callee.
+        self.stays = False
         # Where the tasks of the shell wait for it.
         self.resting_place: Waiter | None = None
 
@@ -96,7 +98,16 @@ class Request(Completion):
             self._complete()
 
     def recycle(self) -> None:
-        """Serve another call here, if nobody else knows the reference: then no second reply can come."""
+        """Serve another call: one here if nobody else knows the reference, for then no second reply can come.
+
+        Nothing is left of a call to another node but its reference, and the next one has another.
+        """
+        if self._watched is not None:
+            self._watched.callers.pop(self, None)
+            return
+        if self._callee is None:
+            self._kernel.callees.answered = self
+            return
         ref = self.ref
         if getrefcount(ref) == ALONE + 1:
             self._callee = None
@@ -123,11 +134,10 @@ class Request(Completion):
             if self._waiter is not None:
                 self._waiter.wake()
             # Only now, for who has been woken may send something that the end of the watch can go with.
-            if self._watched is None:
-                self.abandon()
-            else:
+            if self.stays:
                 del self._kernel.aliases[alias.ids]
-                self._watched.callers.pop(self, None)
+            else:
+                self.abandon()
 
     def monitoring(self, ref: Reference, monitor: Monitor) -> None:
         """The watch of the callee has begun."""
@@ -249,19 +259,18 @@ async def _answer(
                 raise CallTimeout(_reason(kernel, TIMEOUT, to, request, timeout), _late(to, timeout))
         elif kernel.reductions > kernel.fair_share and kernel.shell is not None:
             await kernel.shell.checkpoint()
-    finally:
-        if not pending.done:
-            pending.abandon()
+    except BaseException:
+        pending.abandon()
+        raise
     error = pending._error
     if error is not None:
         raise _failure(kernel, error, to, request, timeout)
     answer, pending._value = pending._value, None
-    if pending._callee is not None:
-        pending.recycle()
+    callee = pending._watched
+    if callee is not None and callee.spare is None and pending.stays:
+        callee.spare = pending
     else:
-        # Nothing is left of it but its reference, and the next one has another.
-        pending._watched = None
-        kernel.callees.answered = pending
+        pending.recycle()
     return answer
 
 
@@ -278,9 +287,15 @@ def _send_request(kernel: Kernel, sender: Pid, to: Pid, request: Term) -> Reques
     channel = kernel.channels.get(to.node)
     sent = channel is not None and not kernel.outbox and channel.transmit(sender, to, message)
     # From here on the callee may be at work; its answer finds what waits for it, for it is read later.
-    pending = _begun(kernel, sender, tag.tail)
-    pending._watched = callee
-    callee.callers[pending] = None
+    ref, pending = tag.tail, callee.spare
+    if type(pending) is Request:
+        callee.spare = None
+        pending.ref, pending.done = ref, False
+    else:
+        pending = Request(kernel, sender, ref)
+        pending._watched, pending.stays = callee, True
+        callee.callers[pending] = None
+    kernel.aliases[ref.ids] = pending
     callee.used = True
     if not sent:
         kernel.outbox.append(MessageSignal(sender, to, message))
@@ -369,7 +384,7 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
             return
     if type(tag) is Reference:
         pending = kernel.references.alias_target(tag)
-        if type(pending) is Request:
+        if isinstance(pending, Request):
             pending.answer(term)
         elif not kernel.references.is_request(tag):
             kernel.send(sender, pid, (tag, term))
