@@ -23,7 +23,6 @@ from otp_behaviors import (
     Process,
     Stop,
 )
-from otp_behaviors._gen_call import Request
 
 pytestmark = pytest.mark.anyio
 
@@ -253,9 +252,9 @@ async def test_a_call_that_is_cancelled_as_its_answer_comes_leaves_nothing(pair:
         task = asyncio.get_running_loop().create_task(near.call(worker.pid, "never"))
         while not near.kernel.aliases:
             await anyio.lowlevel.checkpoint()
-        for pending in list(near.kernel.aliases.values()):
-            assert isinstance(pending, Request)
-            pending.alias_message(pending.ref, (None, "too late"))
+        for ids, pending in list(near.kernel.aliases.items()):
+            alias = Reference(near.name, near.kernel.table.creation, ids)
+            pending.alias_message(alias, (None, "too late"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
