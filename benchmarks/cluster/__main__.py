@@ -22,7 +22,7 @@ from contenders import Contenders
 from costs import costs
 from report import sentence, table, write, write_readme
 from results import Results
-from rows import ERGO, MORE, PYTHON, TEN, TURNS, Row
+from rows import ERGO, MORE, PYTHON, TEN, Row
 
 OUTPUT: Final = Path(__file__).parents[2] / "build" / "benchmarks"
 
@@ -52,12 +52,14 @@ def options() -> argparse.Namespace:
 
 def measure(row: Row, contenders: Contenders, seconds: float, results: Results, round: int) -> None:
     """One row of one round."""
-    for turn in range(TURNS):
+    for turn in range(row.turns):
         for contender in row.in_turn(turn):
-            answer = asked(row, contender, contenders, seconds, round)
+            answer = asked(row, contender, contenders, row.seconds(seconds), round)
             for line in row.lines if answer else ():
                 where = (row.setting, line)
-                results.add(where, row.title_of(line), "us", contender, round * TURNS + turn, answer[line])
+                results.add(
+                    where, row.title_of(line), "us", contender, round * row.turns + turn, answer[line]
+                )
 
 
 def asked(row: Row, contender: str, contenders: Contenders, seconds: float, round: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bars import verdicts
 from contenders import Contenders
 from results import Line, Results, Where
-from rows import CONTENDERS, ERGO, OTP, TEN, TURNS
+from rows import CONTENDERS, ERGO, OTP, SHORT_TURNS, TEN, TURNS
 
 README: Final = Path(__file__).parents[2] / "README.md"
 BEGIN: Final = "<!-- benchmarks/cluster --write-readme writes what follows -->"
@@ -83,8 +83,9 @@ def sentence(contenders: Contenders, rounds: int) -> str:
     """One line about the machine, and how to read the table."""
     facts = ", ".join(f"{name}: {value}" for name, value in machine(contenders).items())
     return (
-        f"Medians of {rounds} rounds ({rounds * TURNS} of small calls between nodes on uvloop, by {ERGO} and"
-        f" by a socket); in brackets the ratio to {OTP}, or else to {ERGO}. {facts}."
+        f"Medians of {rounds} rounds; of small calls between nodes on uvloop, by {ERGO} and by a socket, of"
+        f" {rounds * SHORT_TURNS} turns in one process and of {rounds * TURNS} in two. In brackets the ratio to"
+        f" {OTP}, or else to {ERGO}. {facts}."
     )
 
 

@@ -27,6 +27,11 @@ TLS: Final = "two nodes, TLS"
 TURNS: Final = 3
 """In each round, for what differs from one second to the next more than the promises leave room for."""
 
+SHORT_TURNS: Final = 12
+"""The same where both nodes are in one process: no system has to spread that over its cores first, so a turn
+can be a quarter as long, and two contenders are nearer to each other in time. A core of a shared machine runs
+at half its speed from one second to the next."""
+
 OTHERS: Final = ("asyncio", "trio", PURE)
 """Those of Python that no promise compares with another program."""
 
@@ -45,6 +50,7 @@ class Row:
         request: what they are asked to do.
         figures: what of the answer is shown, if not the microseconds each.
         again: those of the contenders that are measured in all turns of a round, the others in the first.
+        turns: how many turns a round has.
     """
 
     setting: str
@@ -53,10 +59,15 @@ class Row:
     request: str = "measure"
     figures: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    turns: int = TURNS
 
     def in_turn(self, turn: int) -> tuple[str, ...]:
         """Who is measured in which turn of a round, from 0 on."""
         return self.again if turn else self.contenders
+
+    def seconds(self, most: float) -> float:
+        """How long a turn takes, if a usual one takes so many seconds."""
+        return most * TURNS / self.turns
 
     @property
     def title(self) -> str:
@@ -89,7 +100,10 @@ BESIDE_SOCKET: Final = ("uvloop", SOCKET)
 
 TEN: Final = (
     *(Row(ONE_NODE, name, (OTP, *BESIDE_ERGO, *OTHERS)) for name in (*CALLS, PARALLEL)),
-    *(Row(ONE_PROCESS, name, (*BESIDE_ERGO, *OTHERS), again=BESIDE_ERGO) for name in SMALL),
+    *(
+        Row(ONE_PROCESS, name, (*BESIDE_ERGO, *OTHERS), again=BESIDE_ERGO, turns=SHORT_TURNS)
+        for name in SMALL
+    ),
     *(Row(ONE_PROCESS, name, (*BESIDE_ERGO, *OTHERS)) for name in (*BIG, PARALLEL)),
     *(
         Row(
