@@ -84,8 +84,8 @@ def sentence(contenders: Contenders, rounds: int) -> str:
     facts = ", ".join(f"{name}: {value}" for name, value in machine(contenders).items())
     return (
         f"Medians of {rounds} rounds; of small calls between nodes on uvloop, by {ERGO} and by a socket, of"
-        f" {rounds * SHORT_TURNS} turns in one process and of {rounds * TURNS} in two. In brackets the ratio to"
-        f" {OTP}, or else to {ERGO}. {facts}."
+        f" {rounds * SHORT_TURNS} turns in one process and of {rounds * TURNS} in two. In brackets the ratio"
+        f" to {OTP}, or else to {ERGO}. {facts}."
     )
 
 
