@@ -384,7 +384,7 @@ def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:
             return
     if type(tag) is Reference:
         pending = kernel.references.alias_target(tag)
-        if isinstance(pending, Request):
+        if type(pending) is Request:
             pending.answer(term)
         elif not kernel.references.is_request(tag):
             kernel.send(sender, pid, (tag, term))
