@@ -3,8 +3,9 @@
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from subprocess import PIPE, STDOUT
 from typing import Final
@@ -78,12 +79,16 @@ class Program:
         """Wait for a line of the program."""
         await until(lambda: line in self.lines, PATIENCE, lambda: f"{self.name}: no {line!r} in {self.lines}")
 
-    async def pings(self, peer: str) -> None:
-        """Connect anew to a node, which asks the EPMD for it."""
+    async def pings(self, peer: str) -> bool:
+        """Connect anew to a node, which asks the EPMD for it; whether that could be."""
         assert self.process.stdin is not None
-        self.lines = [line for line in self.lines if line != f"{peer} True"]
+        answers = [f"{peer} True", f"{peer} False"]
+        self.lines = [line for line in self.lines if line not in answers]
         await self.process.stdin.send(f"{peer}\n".encode())
-        await self.until(f"{peer} True")
+        await until(
+            lambda: any(answer in self.lines for answer in answers), PATIENCE, lambda: f"{self.lines}"
+        )
+        return answers[0] in self.lines
 
     @property
     def is_epmd(self) -> bool:
@@ -151,13 +156,25 @@ class Cluster:
             return None
 
     async def meet_anew(self) -> None:
-        """Every living node connects anew to every other, having asked the EPMD where it is."""
+        """Every living node connects anew to every other, having asked the EPMD where it is.
+
+        A node that was disconnected has `global` at the others disconnect as well, lest partitions overlap:
+        that may come amid what connects anew, so a ping that fails is tried again.
+        """
         for program in self.programs.values():
             await self.erl.eval(f"erlang:disconnect_node('{program.name}')")
-            assert await self.erl.eval(f"net_adm:ping('{program.name}')") == Atom("pong")
+            await self._until_met(partial(self._erl_pings, program.name), f"{ERL} to {program.name}")
             for peer in (ERL, *self.programs):
                 if peer != program.name:
-                    await program.pings(peer)
+                    await self._until_met(partial(program.pings, peer), f"{program.name} to {peer}")
+
+    async def _erl_pings(self, name: str) -> bool:
+        return bool(await self.erl.eval(f"net_adm:ping('{name}')") == Atom("pong"))
+
+    async def _until_met(self, ping: Callable[[], Awaitable[bool]], who: str) -> None:
+        since = anyio.current_time()
+        while not await ping():
+            assert anyio.current_time() < since + PATIENCE, f"{who}: no connection"
 
     async def aclose(self) -> None:
         """Kill what still runs."""
