@@ -108,7 +108,9 @@ async def test_graceful_stop(start_erl: StartErl, epmd_port: int) -> None:
         assert await node.ping(ERL)
 
 
-async def test_supervisor_children_asked_for_by_erlang(start_erl: StartErl, node: Node) -> None:
+async def test_supervisor_children_asked_for_by_erlang(
+    start_erl: StartErl, node: Node, otp_release: int
+) -> None:
     said: list[Term] = []
     await node.start(Supervisor(Child(Tidy, said, name="tidy"), name="tree"))
     erl = await start_erl(ERL)
@@ -116,6 +118,11 @@ async def test_supervisor_children_asked_for_by_erlang(start_erl: StartErl, node
     await erl.eval(f"[{{Id, Pid, Type, _}}] = supervisor:which_children({tree})")
     assert await erl.text("{Id, Type}") == "{tidy,worker}"
     assert await erl.eval("gen_server:call(Pid, pid) =:= Pid") is True
+    # OTP has `which_child/2` from 28 on, which does this call.
+    which = "supervisor:which_child" if otp_release >= 28 else "gen_server:call"
+    for id, answer in (("tidy", "{ok, {tidy, Pid, worker, ['Tidy']}}"), ("untidy", "{error, not_found}")):
+        request = id if otp_release >= 28 else f"{{which_child, {id}}}"
+        assert await erl.eval(f"{which}({tree}, {request}) =:= {answer}") is True
     counts = "[{specs,1},{active,1},{supervisors,0},{workers,1}]"
     assert await erl.text(f"supervisor:count_children({tree})") == counts
     await erl.eval(f"ok = supervisor:terminate_child({tree}, Id)")

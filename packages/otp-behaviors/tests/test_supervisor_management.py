@@ -61,3 +61,33 @@ async def test_get_childspec_has_the_shape_of_otp_and_an_external_form(runtime: 
     assert encode(spec)
     answer = await runtime.call(top, (Atom("get_childspec"), Atom("other")))
     assert answer == (Atom("error"), Atom("not_found"))
+
+
+async def test_which_child_tells_of_one_child_what_which_children_does(runtime: LocalRuntime) -> None:
+    top = await runtime.start(Supervisor(Child(Worker, id=Atom("w")), Supervisor(name="inner")))
+
+    async def ask(id: object) -> object:
+        return await runtime.call(top, (Atom("which_child"), id))
+
+    rows = await runtime.call(top, Atom("which_children"))
+    assert [await ask(row[0]) for row in rows] == [(Atom("ok"), row) for row in rows]
+    await runtime.call(top, (Atom("terminate_child"), Atom("w")))
+    stopped = (Atom("w"), Atom("undefined"), Atom("worker"), [Atom("Worker")])
+    assert await ask(Atom("w")) == (Atom("ok"), stopped)
+    not_found = (Atom("error"), Atom("not_found"))
+    assert await ask("nobody") == await ask(rows[1][1]) == not_found
+
+
+async def test_which_child_of_a_simple_supervisor_goes_by_the_pid(runtime: LocalRuntime) -> None:
+    # The answers are those that a supervisor of OTP 29 was seen to give.
+    top = await runtime.start(Supervisor(Child(Worker, id=Atom("w")), strategy="simple_one_for_one"))
+    pid = await start_child(runtime, top, [])
+
+    async def ask(id: object) -> object:
+        return await runtime.call(top, (Atom("which_child"), id))
+
+    row = (Atom("undefined"), pid, Atom("worker"), [Atom("Worker")])
+    assert await ask(pid) == (Atom("ok"), row)
+    assert await ask(top.pid) == (Atom("error"), Atom("not_found"))
+    for id in (Atom("w"), Atom("undefined")):
+        assert await ask(id) == (Atom("error"), Atom("simple_one_for_one"))

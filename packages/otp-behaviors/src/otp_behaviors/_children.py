@@ -147,17 +147,19 @@ class Children:
         return self._members[ids.index(id) :]
 
 
+def which_child(member: Member, simple: bool) -> Term:
+    """`{Id, Pid | undefined | restarting, worker | supervisor, Modules}`; without ids if `simple`."""
+    return (
+        UNDEFINED if simple else member.spec.id,
+        RESTARTING if member.restarting else member.pid or UNDEFINED,
+        Atom(member.spec.type),
+        [module_of(member.spec.start)],
+    )
+
+
 def which_children(children: Children, simple: bool) -> Term:
-    """`[{Id, Pid | undefined | restarting, worker | supervisor, Modules}]`, the last started first."""
-    return [
-        (
-            UNDEFINED if simple else member.spec.id,
-            RESTARTING if member.restarting else member.pid or UNDEFINED,
-            Atom(member.spec.type),
-            [module_of(member.spec.start)],
-        )
-        for member in reversed(list(children))
-    ]
+    """The same of all children, the last started first."""
+    return [which_child(member, simple) for member in reversed(list(children))]
 
 
 def count_children(children: Children, simple: bool) -> Term:

@@ -12,6 +12,7 @@ from otp_behaviors._children import UNDEFINED, Child, Children, Member, specific
 from otp_behaviors._debug import IN, NO_REPLY_EVENT, OUT, Debug
 from otp_behaviors._gen_call import Caller
 from otp_behaviors._process import Process
+from otp_behaviors._restart import AutoShutdown, Strategy
 from otp_behaviors._system import SystemProcess
 
 SUPERVISOR: Final = Atom("supervisor")
@@ -24,10 +25,8 @@ class Tree(Protocol):
 
     children: tuple[Child, ...]
 
-    @property
-    def strategy(self) -> str: ...
-    @property
-    def auto_shutdown(self) -> str: ...
+    strategy: Strategy
+    auto_shutdown: AutoShutdown
 
     intensity: int
     period: float
