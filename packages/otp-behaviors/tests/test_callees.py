@@ -109,6 +109,26 @@ def test_a_call_after_an_answered_one_keeps_nothing_of_it(callers: Callers) -> N
     assert callers.kernel.outgoing() == [DemonitorSignal(caller, named, monitor.ref)]
 
 
+def test_a_call_after_one_that_was_answered_here_learns_of_the_end_of_the_callee(
+    callers: Callers, spawn: Spawn
+) -> None:
+    caller = callers.start()
+    monitor, request = callers.call(caller)
+    ref = request.message[1][1].tail
+
+    async def answers(process: Process) -> None:
+        process.reply((caller, ref), "from here")
+
+    spawn(answers)
+    callers.kernel.run()
+    assert callers.results == ["from here"]
+    callers.call(caller)
+    callers.kernel.deliver(DownSignal(OTHER, caller, monitor.ref, Atom("boom")))
+    callers.kernel.run()
+    assert [type(result) for result in callers.results] == [str, ExitError]
+    assert not callers.kernel.aliases
+
+
 def test_no_two_calls_have_one_tag(callers: Callers) -> None:
     names = [callers.start() for _ in range(3)]
     requests: list[Any] = []

@@ -122,6 +122,7 @@ class Request(Completion):
                 self._callee.callers.pop(self, None)
         elif self._watched is not None:
             self._watched.callers.pop(self, None)
+            self.stays = False
         elif self._monitor is not None:
             monitor, self._monitor = self._monitor, None
             self._kernel.monitors.remove(self.sender, self.ref, monitor)
