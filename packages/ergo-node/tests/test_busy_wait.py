@@ -8,10 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 from ergo_node import Epmd, Node
-from ergo_node._busy_wait import BUSY_WAIT, LEFT_OUT, NEEDLESS, REST, BusyWait
-from ergo_node._network import Network, StreamNetwork
-from ergo_node._transport_asyncio import ProtocolNetwork, on_asyncio
+from ergo_node._busy_wait import BUSY_WAIT, HOPS, LEFT_OUT, NEEDLESS, REST, BusyWait, EventLoop
+from ergo_node._event_loop import TaskLoop, shared
+from ergo_node._event_loop_asyncio import AsyncioLoop
+from ergo_node._transport_asyncio import on_asyncio
 from etf_codec import Atom
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,18 +26,18 @@ class Loop:
     """An event loop that turns when it is told to."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        self.wait = BusyWait(seconds, self.begin, self.later)
+        self.wait = BusyWait(seconds)
         self.timer: tuple[float, Callable[[], None]] | None = None
         self.turn: Callable[[float], bool] | None = None
         self.now = 0.0
         self.begun = 0
 
-    def begin(self, turn: Callable[[float], bool]) -> None:
+    def keep_awake(self, turn: Callable[[float], bool], ended: Callable[[], None]) -> None:
         assert self.turn is None
-        self.turn = turn
+        self.turn, self.ended = turn, ended
         self.begun += 1
 
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
         assert self.timer is None
         self.timer = (self.now + seconds, action)
 
@@ -53,9 +56,14 @@ class Loop:
                 self.turn = None
         return self.turn is not None
 
+    def end(self) -> None:
+        """The node that has the loop stay awake ends."""
+        self.turn = None
+        self.ended()
+
     def message(self) -> bool:
         """A message; whether the loop stays awake for the next one."""
-        self.wait.message()
+        self.wait.message(self)
         return self.turn is not None
 
     def message_in_vain(self) -> bool:
@@ -71,7 +79,7 @@ class Loop:
         for _ in range(messages):
             awake += self.turn is not None
             self.message()
-            self.turns(NEEDLESS + 1, SECONDS / 100)
+            self.turns(HOPS + 1, SECONDS / 100)
         return awake
 
 
@@ -92,10 +100,41 @@ def test_each_message_of_a_conversation_begins_the_time_anew() -> None:
 
 def test_a_loop_that_does_not_sleep_anyway_is_left_alone() -> None:
     loop = Loop()
-    for _ in range(100 * (LEFT_OUT + 1)):
+    turns = 0
+    for _ in range(100 * NEEDLESS):
         loop.message()
-        loop.turns(NEEDLESS - 1)
-    assert loop.begun < 110
+        turns += loop.turn is not None
+        loop.turns(HOPS)
+    assert turns <= NEEDLESS + 2
+    loop.pass_time(REST)
+    assert loop.message()  # once more it is looked at, by one message
+    loop.turns(HOPS)
+    loop.message()
+    assert not loop.turns(1)
+
+
+def test_an_answer_that_is_there_at_once_now_and_then_is_no_reason_to_sleep() -> None:
+    loop = Loop()
+    for number in range(100 * NEEDLESS):
+        loop.message()
+        loop.turns(HOPS if number % NEEDLESS else HOPS + 1)
+    assert loop.begun == 1
+    for _ in range(2 * NEEDLESS):  # so it rests, and begins again
+        loop.message()
+        loop.turns(HOPS)
+    loop.pass_time(REST)
+    assert loop.conversation(200) == 199
+    assert loop.begun == 2
+
+
+def test_the_node_that_keeps_the_loop_awake_may_end_and_another_one_goes_on() -> None:
+    loop = Loop()
+    for _ in range(3):
+        assert loop.message()
+        loop.turns(1)
+        loop.message()
+        loop.end()
+    assert loop.begun == 3
 
 
 def test_a_wait_that_nothing_came_in_is_left_out_more_and_more_often() -> None:
@@ -147,37 +186,65 @@ def test_a_time_that_is_none_is_refused(seconds: float) -> None:
         Node("a@127.0.0.1", "secret", busy_wait=seconds)
 
 
-@pytest.mark.anyio
-async def test_a_network_turns_until_it_is_told_not_to_and_lets_others_run() -> None:
-    network: Network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
-    turns: list[float] = []
-    done = anyio.Event()
-
-    def turn(now: float) -> bool:
-        turns.append(now)
-        if len(turns) == 50:
-            done.set()
-        return len(turns) < 50
-
-    with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks:
-            network.keep_awake(tasks, turn)
-            await done.wait()
-            await anyio.wait_all_tasks_blocked()
-    assert len(turns) == 50
-    assert turns == sorted(turns)
+def event_loops(tasks: TaskGroup) -> list[EventLoop]:
+    """Those of the backend that runs."""
+    return [TaskLoop(tasks), AsyncioLoop()] if on_asyncio() else [TaskLoop(tasks)]
 
 
 @pytest.mark.anyio
-async def test_a_network_calls_later_and_not_before() -> None:
-    network: Network = ProtocolNetwork() if on_asyncio() else StreamNetwork()
-    called = anyio.Event()
+async def test_an_event_loop_turns_until_it_is_told_not_to_and_lets_others_run() -> None:
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            began = anyio.current_time()
-            network.call_later(tasks, 0.05, called.set)
-            await called.wait()
-            assert anyio.current_time() >= began + 0.045  # loops that count in milliseconds may be early
+            for loop in event_loops(tasks):
+                turns: list[float] = []
+                done = anyio.Event()
+
+                def turn(now: float, turns: list[float] = turns, done: anyio.Event = done) -> bool:
+                    turns.append(now)
+                    if len(turns) == 50:
+                        done.set()
+                    return len(turns) < 50
+
+                loop.keep_awake(turn, done.set)
+                await done.wait()
+                await anyio.wait_all_tasks_blocked()
+                assert len(turns) == 50
+                assert turns == sorted(turns)
+
+
+@pytest.mark.anyio
+async def test_an_event_loop_calls_later_and_not_before() -> None:
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for loop in event_loops(tasks):
+                called = anyio.Event()
+                began = anyio.current_time()
+                loop.call_later(0.05, called.set)
+                await called.wait()
+                # Loops that count in milliseconds may be early.
+                assert anyio.current_time() >= began + 0.045
+
+
+@pytest.mark.anyio
+async def test_what_the_tasks_of_a_node_did_is_not_left_open_when_they_end() -> None:
+    done = []
+    async with anyio.create_task_group() as tasks:
+        loop = TaskLoop(tasks)
+        loop.keep_awake(lambda now: True, lambda: done.append("awake"))
+        loop.call_later(1000.0, lambda: done.append("later"))
+        await checkpoint()
+        tasks.cancel_scope.cancel()
+    assert sorted(done) == ["awake", "later"]
+
+
+def test_nodes_of_one_event_loop_share_what_takes_equally_long() -> None:
+    async def get(*seconds: float) -> list[BusyWait]:
+        return [shared(BusyWait(each)) for each in seconds]
+
+    first, second, other = anyio.run(get, 0.1, 0.1, 0.2)
+    assert first is second
+    assert other is not first
+    assert anyio.run(get, 0.1) != [first]
 
 
 class LookingSelector(selectors.DefaultSelector):

@@ -14,7 +14,7 @@ from erldist_proto import AliasSend, ControlMessage, DemonitorP, MonitorP, RegSe
 from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors import RemoteName, Runtime
 
-from ergo_node._busy_wait import BusyWait
+from ergo_node._busy_wait import BusyWait, EventLoop
 from ergo_node._flow import Flow
 from ergo_node._short_way_asyncio import ShortWay
 from ergo_node._system_processes import guarded
@@ -36,10 +36,15 @@ class Arrivals:
         runtime: the node.
         spare_bonds: returns how many more links and monitors the peer of a transport may make.
         busy_wait: keeps the event loop awake for what may follow a message.
+        loop: the event loop.
     """
 
     def __init__(
-        self, runtime: Runtime, spare_bonds: Callable[[Transport], int], busy_wait: BusyWait
+        self,
+        runtime: Runtime,
+        spare_bonds: Callable[[Transport], int],
+        busy_wait: BusyWait,
+        loop: EventLoop,
     ) -> None:
         kernel = runtime.kernel
         self._deliveries = deliveries = kernel.deliveries
@@ -57,12 +62,13 @@ class Arrivals:
         self._spare_bonds = spare_bonds
         self._bonds_made = 0
         self._busy_wait = busy_wait
+        self._loop = loop
 
     def connected(self, transport: Transport) -> None:
         """A connection is up."""
         plain = transport.from_wire is not None and transport.from_wire.identifiers is None
         if plain and transport.tls is None and isinstance(transport, ProtocolTransport):
-            transport.shorten(ShortWay(transport, self._runtime, self._busy_wait))
+            transport.shorten(ShortWay(transport, self._runtime, self._busy_wait, self._loop))
 
     def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
         """Take messages of one read of a connection, in their order, and let the processes run."""
@@ -88,7 +94,7 @@ class Arrivals:
         if kernel.run_queue or kernel.outbox or kernel.effects:
             self._runtime.pump()
         if self._busy_wait.heeds:
-            self._busy_wait.message()
+            self._busy_wait.message(self._loop)
         transport.messages_read += len(messages)
         if transport.messages_read >= transport.look_at or kernel.run_queue:
             self.flow.delivered(transport, messages)

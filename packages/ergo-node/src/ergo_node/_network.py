@@ -8,12 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from time import monotonic
 from typing import Final, NoReturn, Protocol
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
-from anyio.lowlevel import checkpoint
 from anyio.streams.stapled import MultiListener
 
 from ergo_node._transport import StreamTransport, Transport, Wiring
@@ -62,22 +60,6 @@ class Network(ABC):
     async def listen(self, host: str, port: int) -> Listener:
         """Listen at an address; port 0 lets the system choose."""
 
-    @abstractmethod
-    def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
-        """Call a function in each turn of the event loop, which does not sleep, until it returns false.
-
-        Args:
-            tasks: where it may run.
-            turn: is given the present.
-        """
-
-    @abstractmethod
-    def call_later(self, tasks: TaskGroup, seconds: float, action: Callable[[], None]) -> None:
-        """Call a function once so many seconds have passed, unless the tasks have ended by then.
-
-        For what is done over and over: a timer of the kernel takes longer.
-        """
-
 
 class StreamNetwork(Network):
     """Sockets of anyio, for any event loop."""
@@ -92,24 +74,6 @@ class StreamNetwork(Network):
     async def listen(self, host: str, port: int) -> Listener:
         """Listen at an address; port 0 lets the system choose."""
         return StreamListener(await anyio.create_tcp_listener(local_host=host, local_port=port))
-
-    def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
-        """Call a function in each turn of the event loop until it returns false."""
-
-        async def stay_awake() -> None:
-            while turn(monotonic()):
-                await checkpoint()
-
-        tasks.start_soon(stay_awake)
-
-    def call_later(self, tasks: TaskGroup, seconds: float, action: Callable[[], None]) -> None:
-        """Call a function once so many seconds have passed."""
-
-        async def act() -> None:
-            await anyio.sleep(seconds)
-            action()
-
-        tasks.start_soon(act)
 
 
 class StreamListener(Listener):

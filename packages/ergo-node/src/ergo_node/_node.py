@@ -26,12 +26,14 @@ from otp_behaviors import (
 )
 
 from ergo_node._arrivals import Arrivals
-from ergo_node._busy_wait import BUSY_WAIT, BusyWait
+from ergo_node._busy_wait import BUSY_WAIT, BusyWait, EventLoop
 from ergo_node._cluster import Cluster
 from ergo_node._config import NET_TICK_TIME, SHUTDOWN_GRACE, Epmd, Listen
 from ergo_node._connections import DEFAULT_LIMITS, DEFAULT_POLICY, Connections
 from ergo_node._cookie import checked, read_cookie
 from ergo_node._errors import BadName, CannotStart, NotConnected
+from ergo_node._event_loop import TaskLoop, shared
+from ergo_node._event_loop_asyncio import AsyncioLoop
 from ergo_node._events import Audience, NodeDown, NodeMonitor, NodeUp
 from ergo_node._global import GlobalNames
 from ergo_node._health import Health
@@ -150,10 +152,7 @@ class Node(RpcRuntime):
         self._policy = policy
         self._global_names = GlobalNames(self, policy)
         self.services.provide("global", "resolve_it", self._global_names.resolve_it, process=True)
-        awake = BusyWait(busy_wait, self._keep_awake, self._call_later)
-        self._arrivals = Arrivals(self, self._spare_bonds, awake)
-        self.deliver = self._arrivals.deliver
-        self.connected = self._arrivals.connected
+        self._busy_wait = BusyWait(busy_wait)
         self._held_up = HeldUp(self.kernel, self.relieved)
         self._reconnects = Reconnects(self._connect, self.monitor_nodes, self._start)
         self._lag = LoopLag(name, tick_time)
@@ -180,8 +179,12 @@ class Node(RpcRuntime):
 
     async def opening(self, tasks: TaskGroup) -> None:
         """Listen, and be registered: the EPMD gives the creation that all our identifiers carry."""
+        loop: EventLoop = TaskLoop(tasks)
         if on_asyncio():
-            self._network = ProtocolNetwork()
+            self._network, loop = ProtocolNetwork(), AsyncioLoop()
+        self._arrivals = Arrivals(self, self._spare_bonds, shared(self._busy_wait), loop)
+        self.deliver = self._arrivals.deliver
+        self.connected = self._arrivals.connected
         own_name = self._dynamic or OwnName(await self._local_node(tasks))
         self._connections = Connections(
             own_name,
@@ -442,14 +445,6 @@ class Node(RpcRuntime):
         """Wait while a node does not read what it was sent."""
         assert self._connections is not None
         await self._connections.relieved(node)
-
-    def _keep_awake(self, turn: Callable[[float], bool]) -> None:
-        assert self._tasks is not None
-        self._network.keep_awake(self._tasks, turn)
-
-    def _call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        assert self._tasks is not None
-        self._network.call_later(self._tasks, seconds, action)
 
     def _spare_bonds(self, transport: Transport) -> int:
         assert self._connections is not None

@@ -13,7 +13,7 @@ from erldist_proto import ALTACT_ALIAS, AliasSend, AltactSigSend, ControlMessage
 from etf_codec import Reference
 from otp_behaviors import Runtime
 
-from ergo_node._busy_wait import BusyWait
+from ergo_node._busy_wait import BusyWait, EventLoop
 from ergo_node._transport_asyncio import ProtocolTransport
 
 
@@ -31,9 +31,12 @@ class ShortWay(asyncio.Protocol):
         transport: that of the connection, without TLS; the peer knows this node by its own name.
         runtime: the node.
         busy_wait: keeps the event loop awake for what may follow a message.
+        loop: the event loop.
     """
 
-    def __init__(self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait) -> None:
+    def __init__(
+        self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait, loop: EventLoop
+    ) -> None:
         self._transport = transport
         self._connection = transport.connection
         self._runtime = runtime
@@ -41,6 +44,7 @@ class ShortWay(asyncio.Protocol):
         self._table = kernel.table
         self._aliases = kernel.aliases
         self._busy_wait = busy_wait
+        self._loop = loop
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
@@ -82,7 +86,7 @@ class ShortWay(asyncio.Protocol):
             if busy_wait.waiting:
                 busy_wait.came = True  # as `message`, without a call of its own
             else:
-                busy_wait.message()
+                busy_wait.message(self._loop)
 
     # The rest is the transport's
 

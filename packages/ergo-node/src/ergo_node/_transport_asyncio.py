@@ -351,17 +351,3 @@ class ProtocolNetwork(Network):
         listener = ProtocolListener()
         await listener.open(host, port)
         return listener
-
-    def keep_awake(self, tasks: TaskGroup, turn: Callable[[float], bool]) -> None:
-        """Call a function in each turn of the event loop until it returns false."""
-        loop = asyncio.get_running_loop()
-        loop.call_soon(_stay_awake, loop, turn)
-
-    def call_later(self, tasks: TaskGroup, seconds: float, action: Callable[[], None]) -> None:
-        """Call a function once so many seconds have passed."""
-        asyncio.get_running_loop().call_later(seconds, action)
-
-
-def _stay_awake(loop: asyncio.AbstractEventLoop, turn: Callable[[float], bool]) -> None:
-    if turn(monotonic()):
-        loop.call_soon(_stay_awake, loop, turn)
