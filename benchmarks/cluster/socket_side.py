@@ -1,11 +1,16 @@
-"""The floor: the bytes of a call and of its reply, back and forth on a blocking socket.
+"""The floor: the bytes of a call and of its reply, back and forth on a blocking socket between two cores.
+
+Each of its two processes is kept on a core of its own, where the system can do that. The nodes beside them
+look for an answer before they sleep, by which they are on two cores. These two sleep, and now and then the
+system has both on one core for seconds, where neither has to wake another core: that would measure its choice.
 
 `python socket_side.py` counts what bytes a remote call takes on the wire, then drives a process that answers.
-`python socket_side.py answer FORTH BACK` connects to the port it reads, and answers. Run by contenders.py.
+`python socket_side.py answer PORT FORTH BACK [CORE]` connects to the port, and answers. Run by contenders.py.
 """
 
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -87,8 +92,20 @@ def received(end: socket.socket, buffer: bytearray) -> bool:
     return end.recv_into(buffer, 0, socket.MSG_WAITALL) == len(buffer)
 
 
-def answer(port: str, forth: str, back: str) -> None:
+def cores() -> list[int]:
+    """The cores that this process may use; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def stay_on(*core: int) -> None:
+    """Keep this process on a core, if one is given."""
+    if sys.platform == "linux" and core:
+        os.sched_setaffinity(0, core)
+
+
+def answer(port: str, forth: str, back: str, *core: str) -> None:
     """Answer until the other side closes."""
+    stay_on(*map(int, core))
     request, reply = bytearray(int(forth)), bytes(int(back))
     with socket.create_connection((HOST, int(port))) as end:
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -105,12 +122,12 @@ def turns(end: socket.socket, request: bytes, reply: bytearray, count: int) -> f
     return time.perf_counter() - start
 
 
-def measure(sizes: tuple[int, int], seconds: float) -> dict[str, Any]:
-    """Fill the seconds."""
+def measure(sizes: tuple[int, int], seconds: float, *core: int) -> dict[str, Any]:
+    """Fill the seconds; the core is that of the process that answers."""
     request, reply = bytes(sizes[0]), bytearray(sizes[1])
     with socket.create_server((HOST, 0)) as listener:
         port = str(listener.getsockname()[1])
-        command = [sys.executable, __file__, "answer", port, *map(str, sizes)]
+        command = [sys.executable, __file__, "answer", port, *map(str, (*sizes, *core))]
         with subprocess.Popen(command) as other:
             with listener.accept()[0] as end:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -127,10 +144,12 @@ def measure(sizes: tuple[int, int], seconds: float) -> dict[str, Any]:
 def driven() -> None:
     """Answer requests until they end."""
     sizes = anyio.run(bytes_of_calls)
+    usable = cores()
+    stay_on(*usable[:1])
     say({"ready": True, "bytes": sizes})
     for line in sys.stdin:
         _, row, _, seconds = json.loads(line)
-        say(measure(sizes[row], seconds))
+        say(measure(sizes[row], seconds, *usable[-1:]))
 
 
 if __name__ == "__main__":
