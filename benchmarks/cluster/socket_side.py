@@ -2,7 +2,7 @@
 
 Each of its two processes is kept on a core of its own, where the system can do that. The nodes beside them
 look for an answer before they sleep, by which they are on two cores. These two sleep, and now and then the
-system has both on one core for seconds, where neither has to wake another core: that would measure its choice.
+system has both on one core for seconds, where neither has to wake another core: its choice would be measured.
 
 `python socket_side.py` counts what bytes a remote call takes on the wire, then drives a process that answers.
 `python socket_side.py answer PORT FORTH BACK [CORE]` connects to the port, and answers. Run by contenders.py.
