@@ -27,6 +27,7 @@ from otp_behaviors._effects import (
     ChildStarted,
     CrashReport,
     Effect,
+    StatemReport,
     SupervisorReport,
     TerminateReport,
     UnexpectedMessage,
@@ -45,6 +46,7 @@ from otp_behaviors._errors import (
 )
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, undeliverable
 from otp_behaviors._gen_server import GenServer
+from otp_behaviors._gen_statem import GenStatem, state_function
 from otp_behaviors._handle import ServerHandle, Watch
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import LocalProcess, Process, Startable
@@ -84,6 +86,17 @@ from otp_behaviors._signals import (
     destination,
 )
 from otp_behaviors._spawning import run_remote, spawn_remote
+from otp_behaviors._statem_events import (
+    Call,
+    Cast,
+    Enter,
+    Event,
+    EventTimeout,
+    Info,
+    Internal,
+    StateTimeout,
+    Timeout,
+)
 from otp_behaviors._supervisor import Supervisor, start_child
 from otp_behaviors._timers import Timer
 
@@ -106,9 +119,11 @@ __all__ = [
     "ApplicationStarted",
     "Await",
     "BadReturn",
+    "Call",
     "CallTimeout",
     "Caller",
     "Cancel",
+    "Cast",
     "Channel",
     "Child",
     "ChildStarted",
@@ -117,12 +132,18 @@ __all__ = [
     "Down",
     "DownSignal",
     "Effect",
+    "Enter",
+    "Event",
+    "EventTimeout",
     "Exit",
     "ExitError",
     "ExitSignal",
     "GenServer",
+    "GenStatem",
     "GroupLeaderSignal",
     "Ignore",
+    "Info",
+    "Internal",
     "Kernel",
     "LinkSignal",
     "LocalProcess",
@@ -144,10 +165,13 @@ __all__ = [
     "SpawnReplySignal",
     "SpawnSignal",
     "Startable",
+    "StateTimeout",
+    "StatemReport",
     "Stop",
     "Supervisor",
     "SupervisorReport",
     "TerminateReport",
+    "Timeout",
     "Timer",
     "UnexpectedMessage",
     "Unhandled",
@@ -161,6 +185,7 @@ __all__ = [
     "run_remote",
     "spawn_remote",
     "start_child",
+    "state_function",
     "sys",
     "undeliverable",
 ]

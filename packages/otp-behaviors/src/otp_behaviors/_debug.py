@@ -61,11 +61,13 @@ class Debug:
     Args:
         kernel: the kernel of the process.
         record: the process.
+        text: returns what is printed of an event.
     """
 
-    __slots__ = ("_functions", "_kernel", "_log", "_record", "_statistics", "tracing")
+    __slots__ = ("_functions", "_kernel", "_log", "_record", "_statistics", "_text", "tracing")
 
-    def __init__(self, kernel: Kernel, record: ProcessRecord) -> None:
+    def __init__(self, kernel: Kernel, record: ProcessRecord, text: Callable[[Event], str]) -> None:
+        self._text = text
         self._kernel = kernel
         self._record = record
         self.tracing = False
@@ -166,7 +168,7 @@ class Debug:
         return self._kernel.now() + self._kernel.time_offset
 
     def _print(self, event: Event) -> None:
-        self._kernel.report(DebugOutput(f"*DBG* {_shown(self.name)} {event_text(event)}"))
+        self._kernel.report(DebugOutput(f"*DBG* {shown(self.name)} {self._text(event)}"))
 
 
 def event_text(event: Event) -> str:
@@ -176,18 +178,18 @@ def event_text(event: Event) -> str:
         return _in_text(details[0])
     if tag == OUT:
         reply, (to, _), state = details
-        return f"sent {_shown(reply)} to {_shown(to)}, new state {_shown(state)}"
+        return f"sent {shown(reply)} to {shown(to)}, new state {shown(state)}"
     if tag == NO_REPLY_EVENT:
-        return f"new state {_shown(details[0])}"
-    return f"dbg  {_shown(event)}"
+        return f"new state {shown(details[0])}"
+    return f"dbg  {shown(event)}"
 
 
 def _in_text(message: Term) -> str:
     if type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL:
-        return f"got call {_shown(message[2])} from {_shown(message[1][0])}"
+        return f"got call {shown(message[2])} from {shown(message[1][0])}"
     if type(message) is tuple and len(message) == 2 and message[0] == GEN_CAST:
-        return f"got cast {_shown(message[1])}"
-    return f"got {_shown(message)}"
+        return f"got cast {shown(message[1])}"
+    return f"got {shown(message)}"
 
 
 def debug_options(options: Iterable[Term]) -> list[tuple[Term, ...]]:
@@ -207,7 +209,7 @@ def debug_options(options: Iterable[Term]) -> list[tuple[Term, ...]]:
     return requests
 
 
-def _shown(term: Term) -> str:
+def shown(term: Term) -> str:
     return to_text(term, max_depth=SHOWN_DEPTH)
 
 

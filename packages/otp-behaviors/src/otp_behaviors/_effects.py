@@ -130,6 +130,18 @@ class TerminateReport:
 
 
 @dataclass(slots=True)
+class StatemReport(TerminateReport):
+    """Effect: the same of a GenStatem.
+
+    `status()` returns `state`, `data`, `queue`, `postponed`, `timeouts`, `log` and `reason`. `module` is the
+    name of the class.
+    """
+
+    module: str = ""
+    state_enter: bool = False
+
+
+@dataclass(slots=True)
 class SupervisorReport:
     """Effect: a supervisor saw something go wrong with a child (`start_error`, `child_terminated` …)."""
 

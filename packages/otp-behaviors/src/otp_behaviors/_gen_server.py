@@ -22,16 +22,17 @@ from sys import getrefcount
 from types import CoroutineType
 from typing import Any, ClassVar, Final
 
-from etf_codec import Atom, Pid, Term
+from etf_codec import Atom, Term
 
+from otp_behaviors._behavior import BehaviorProcess, Work, reason_of
 from otp_behaviors._effects import TerminateReport, UnexpectedMessage, label_of
-from otp_behaviors._errors import NO_REPLY, ExitError, Ignore, Stop, Unhandled
+from otp_behaviors._errors import NO_REPLY, Stop, Unhandled
 from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller, reply
 from otp_behaviors._kernel import TURN, Kernel
 from otp_behaviors._observed import Callbacks
-from otp_behaviors._process import LocalProcess, Process
+from otp_behaviors._process import Process
 from otp_behaviors._process_table import EXITED, IDLE, RUNNING, OpenRequest
-from otp_behaviors._reasons import NORMAL, TIMEOUT, from_exception, is_clean
+from otp_behaviors._reasons import TIMEOUT, from_exception
 from otp_behaviors._references import ALONE
 from otp_behaviors._server_system import ServerSystem, crash_status
 from otp_behaviors._signals import Exit
@@ -44,16 +45,12 @@ CONTINUE: Final = Atom("continue")
 BAD_CONTINUE: Final = Atom("bad_continue")
 
 EXIT_MESSAGE: Final = Atom("EXIT")
-DEAD: Final = Atom("dead")
-REMOTE: Final = Atom("remote")
 
 HIBERNATION: Final[tuple[Term, ...]] = (None, None)
 """Stands among the continuations, which are one token each."""
 
 NO_MESSAGE: Final[tuple[Term, None]] = ([], None)
 """The last message of a server that ends without one, as OTP reports it."""
-
-Work = Coroutine[Any, Any, None]
 
 
 class GenServer(Process):
@@ -129,19 +126,17 @@ class GenServer(Process):
         return ServerProcess(kernel, cls, args)
 
 
-class ServerProcess(LocalProcess):
+class ServerProcess(BehaviorProcess):
     """The process of a GenServer: OTP's `gen_server` loop."""
 
-    __slots__ = ("_args", "_deadline", "_last", "_timeout", "continuation", "instance", "server")
+    __slots__ = ("_deadline", "_last", "_timeout", "continuation", "server")
+
+    instance: GenServer
 
     def __init__(self, kernel: Kernel, server_class: type[GenServer], args: tuple[Any, ...]) -> None:
-        super().__init__(kernel)
-        self.instance = server_class.__new__(server_class)
-        self.instance._record = self
-        self.instance._kernel = kernel
+        super().__init__(kernel, server_class, args)
         # Who gets the callbacks: the instance, or what observes it while it is debugged.
         self.server: Callbacks = self.instance
-        self._args: tuple[Any, ...] | None = args
         self._deadline: Timer | None = None
         self._timeout: tuple[float, Term] | None = None
         # The message that a callback failed at, and who waits for its answer, once one has failed.
@@ -149,37 +144,18 @@ class ServerProcess(LocalProcess):
         # What is to be done after the callback: `(token,)` to continue with, `()` to look what else there is.
         self.continuation: tuple[Term, ...] | None = None
 
-    @property
-    def initial_call(self) -> tuple[str, str, int]:
-        """The class's `init`."""
-        server_class = type(self.instance)
-        return (server_class.__module__, f"{server_class.__qualname__}.init", len(self._args or ()))
-
-    def turn(self) -> int:
+    def handle_all(self) -> Work | None:
         """Handle messages until the mailbox is empty, the slice is used up, or a callback has to wait."""
-        kernel = self.kernel
-        if self.coroutine is not None:
-            kernel.step(self, self.coroutine)
-            return 1
-        self.status = RUNNING
+        kernel, mailbox = self.kernel, self.mailbox
         spent = 0
-        work = self._start() if self._args is not None else None
-        mailbox = self.mailbox
+        work = None
         while work is None:
             if self.status is EXITED or not mailbox or spent == TURN or kernel.deferred:
                 break
             spent += 1
             work = self._handle(mailbox.popleft())
         self.reductions += spent
-        if self.status is EXITED:
-            return spent + 1
-        if work is not None:
-            kernel.await_(self, work)
-        else:
-            self.status = IDLE
-            if mailbox:
-                kernel.schedule(self)
-        return spent + 1
+        return work
 
     def take(self, message: Term) -> bool:
         """Answer a request of another node as `turn` would; false if the message is none, or has to wait."""
@@ -194,7 +170,7 @@ class ServerProcess(LocalProcess):
         work = None
         try:
             if self._deadline is not None:
-                self._cancel_timeout()
+                self.cancel_timeouts()
             result = self.server.handle_call(request, caller)
             if type(result) is CoroutineType:
                 work = self._finish(result, caller, request)
@@ -238,7 +214,7 @@ class ServerProcess(LocalProcess):
         work = None
         try:
             if self._deadline is not None:
-                self._cancel_timeout()
+                self.cancel_timeouts()
             answer = self.server.handle_call(request, caller)
             if answer is NO_REPLY or type(answer) is CoroutineType or self.continuation is not None:
                 answer, work = self._unanswered(pending, caller, request, answer)
@@ -265,15 +241,6 @@ class ServerProcess(LocalProcess):
             return NO_REPLY, self._finish(answer, caller, request)
         return answer, None if self.continuation is None else self._continue()
 
-    def returned(self, value: Term) -> None:
-        """The callback that had to wait is done."""
-        if self.status is not EXITED:
-            self._rest()
-
-    def raised(self, error: Exception) -> None:
-        """Not reached by an error of a callback, which `_finish` takes; so this is a fault of ours."""
-        self.kernel.exit(self, from_exception(error), error)
-
     def set_timeout(self, seconds: float, message: Term) -> None:
         """Start the timeout of the state after this callback; any message cancels it."""
         self._timeout = (seconds, message)
@@ -289,76 +256,31 @@ class ServerProcess(LocalProcess):
         seconds, message = self._timeout
         self._deadline = self.kernel.start_timer(seconds, lambda: self._timed_out(message), self.pid)
 
-    def hibernate(self) -> None:
-        """Let go of what an idle process does not need."""
-        task, self.task = self.task, None
-        if task is not None:
-            task.resume()
-        self.compact()
-
     def _timed_out(self, message: Term) -> None:
         # A message that came in time cancels the timeout, even if it has not been handled yet.
         if self.status is not EXITED and not self.mailbox:
             self.kernel.put(self, message)
 
-    def _cancel_timeout(self) -> None:
+    def cancel_timeouts(self) -> None:
+        """The timeout of the state is over."""
         deadline, self._deadline, self._timeout = self._deadline, None, None
         if deadline is not None:
             deadline.cancel()
 
     def _interrupt_timeout(self, message: Term) -> None:
         timeout = self._timeout
-        self._cancel_timeout()
+        self.cancel_timeouts()
         if is_system(message):
             self._timeout = timeout
 
-    def _rest(self) -> None:
-        self.status = IDLE
-        if self.mailbox:
-            self.kernel.schedule(self)
-
     # One callback after the other. Each of these returns None when it is done, or a coroutine to be awaited.
 
-    def _start(self) -> Work | None:
-        args, self._args = self._args or (), None
-        try:
-            result = self.instance.init(*args)
-            if type(result) is CoroutineType:
-                return self._finish_start(result)
-        except Exception as error:
-            self._refuse(error)
-            return None
-        return self._started()
-
-    async def _finish_start(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await coroutine
-        except Exception as error:
-            self._refuse(error)
-            return
-        if self.status is EXITED:
-            return  # Killed, and its task ran on to its next wait.
-        work = self._started()
-        if work is not None:
-            await work
-
-    def _started(self) -> Work | None:
+    def started(self) -> Work | None:
+        """`init` has returned."""
         if self.instance.debug_options:
             debug_from_start(ServerSystem(self, self.instance), self.instance.debug_options)
         self.acknowledge()
         return None if self.continuation is None else self._continue()
-
-    def _refuse(self, error: Exception) -> None:
-        """`init` did not succeed: the process ends, and `start` raises."""
-        if isinstance(error, Ignore):
-            self.refuse(error)
-            self.kernel.exit(self, NORMAL)
-            return
-        reason = error.reason if isinstance(error, Stop | ExitError) else from_exception(error)
-        refusal = error if isinstance(error, ExitError) else ExitError(reason)
-        refusal.__cause__ = None if refusal is error else error
-        self.refuse(refusal)
-        self.kernel.exit(self, reason, error)
 
     def _handle(self, message: Term) -> Work | None:
         if self._deadline is not None:
@@ -430,58 +352,14 @@ class ServerProcess(LocalProcess):
         if isinstance(error, Stop):
             pending = None if caller is None or error.reply is NO_REPLY else (caller, error.reply)
             return self.stop(error.reason, None, pending)
-        reason = error.reason if isinstance(error, ExitError) else from_exception(error)
-        return self.stop(reason, error)
+        return self.stop(reason_of(error), error)
 
-    def stop(
-        self, reason: Term, error: Exception | None = None, answer: tuple[Caller, Term] | None = None
-    ) -> Work | None:
-        """Run `terminate`, answer the caller if there is one, and end; OTP's order."""
-        self._cancel_timeout()
-        try:
-            result = self.server.terminate(reason)
-            if type(result) is CoroutineType:
-                return self._finish_stop(result, reason, error, answer)
-        except Exception as second:
-            reason, error = _after_terminate(second)
-        self._end(reason, error, answer)
-        return None
+    def terminate(self, reason: Term) -> Any:
+        """Call the callback."""
+        return self.server.terminate(reason)
 
-    async def _finish_stop(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        reason: Term,
-        error: Exception | None,
-        answer: tuple[Caller, Term] | None,
-    ) -> None:
-        try:
-            await coroutine
-        except Exception as second:
-            reason, error = _after_terminate(second)
-        self._end(reason, error, answer)
-
-    def _end(self, reason: Term, error: Exception | None, answer: tuple[Caller, Term] | None) -> None:
-        if self.status is not EXITED and not is_clean(reason):
-            self._report(reason)
-        if answer is not None:
-            reply(self.kernel, self.pid, *answer)
-        self.kernel.exit(self, reason, error)
-
-    def _report(self, reason: Term) -> None:
+    def report_end(self, reason: Term, error: Exception | None) -> None:
         """Report the end as `gen_server:error_info/7`."""
         message, caller = self._last
-        client = None if caller is None else (caller[0], self._client(caller[0]))
         status = partial(crash_status, self.instance, self.server, message, reason)
-        self.kernel.report(TerminateReport(self.pid, self.name, status, client, label_of(self)))
-
-    def _client(self, pid: Pid) -> Any:
-        if pid.node != self.kernel.node:
-            return REMOTE
-        client = self.kernel.table.by_pid.get(pid)
-        return DEAD if client is None else client.name or pid
-
-
-def _after_terminate(error: Exception) -> tuple[Term, Exception]:
-    """`terminate` raised: that becomes the reason. A reply that was promised is still sent, as in OTP."""
-    reason = error.reason if isinstance(error, Stop | ExitError) else from_exception(error)
-    return (reason, error)
+        self.kernel.report(TerminateReport(self.pid, self.name, status, self.client(caller), label_of(self)))

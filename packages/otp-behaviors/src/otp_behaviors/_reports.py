@@ -20,6 +20,7 @@ from otp_behaviors._effects import (
     ChildStartedOnRequest,
     CrashReport,
     Facts,
+    StatemReport,
     SupervisorReport,
     TerminateReport,
     UnexpectedMessage,
@@ -141,6 +142,28 @@ def _terminate(report: TerminateReport, node: str) -> Entry:
     return Entry("Generic server %s terminating: %s%s", (who, shown(status["reason"]), lines), told)
 
 
+def _statem(report: StatemReport, node: str) -> Entry:
+    status = report.status()
+    state_enter = [Atom("state_enter")] if report.state_enter else []
+    facts: Facts = [
+        ("name", Atom(report.name) if report.name else report.pid),
+        ("queue", status["queue"]),
+        ("postponed", status["postponed"]),
+        ("modules", [Atom(report.module[:255])]),
+        ("callback_mode", [Atom("handle_event_function"), *state_enter]),
+        ("state", (status["state"], status["data"])),
+        ("timeouts", (len(status["timeouts"]), status["timeouts"])),
+        ("log", status["log"]),
+        ("reason", (Atom("exit"), status["reason"], [])),
+        ("client_info", UNDEFINED if report.client is None else report.client),
+        ("process_label", report.label),
+    ]
+    told = {"label": ("gen_statem", "terminate"), **_bounded_dict(facts)}
+    who = _who(report.pid, report.name)
+    lines = _lines([fact for fact in facts[1:] if fact[0] != "reason" and fact[1] != []])
+    return Entry("State machine %s terminating: %s%s", (who, shown(status["reason"]), lines), told)
+
+
 def _crash(report: CrashReport, node: str) -> Entry:
     module, function, arity = report.initial_call
     facts: Facts = [
@@ -241,6 +264,7 @@ Level: TypeAlias = Literal["ERROR", "WARNING", "INFO", "DEBUG"]
 
 ENTRIES: Final[dict[type, tuple[Level, Callable[[Any, str], Entry]]]] = {
     TerminateReport: ("ERROR", _terminate),
+    StatemReport: ("ERROR", _statem),
     CrashReport: ("ERROR", _crash),
     SupervisorReport: ("ERROR", _supervisor),
     UnexpectedMessage: ("WARNING", _unexpected),

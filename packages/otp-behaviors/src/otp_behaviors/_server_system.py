@@ -40,9 +40,20 @@ class ServerLoop(Protocol):
         """Start the timeout of the state again, if there is one."""
 
 
-def state_of(server: Callbacks) -> dict[Term, Any]:
+def state_of(server: object) -> dict[Term, Any]:
     """Return the state, its attributes by name."""
     return {Atom(name): value for name, value in vars(server).items() if name not in PRIVATE}
+
+
+def replace_attributes(server: object, state: Any) -> None:
+    """Have exactly these attributes, by name, from now on."""
+    if not isinstance(state, dict):
+        raise TypeError(f"the new state must be a dict of attributes, not {type(state).__name__}")
+    attributes = vars(server)
+    kept = {name: attributes[name] for name in PRIVATE}
+    renewed = {str(name): value for name, value in state.items()}
+    attributes.clear()
+    attributes.update(renewed | kept)
 
 
 def formatted(server: Server, status: dict[str, Any]) -> dict[str, Any]:
@@ -102,13 +113,7 @@ class ServerSystem(SystemProcess):
     def replace_state(self, function: Callable[[Any], Any]) -> Term:
         """Set the attributes to those that the function returns."""
         state = function(state_of(self._server))
-        if not isinstance(state, dict):
-            raise TypeError(f"the new state must be a dict of attributes, not {type(state).__name__}")
-        attributes = vars(self._server)
-        kept = {name: attributes[name] for name in PRIVATE}
-        renewed = {str(name): value for name, value in state.items()}
-        attributes.clear()
-        attributes.update(renewed | kept)
+        replace_attributes(self._server, state)
         return state
 
     def status(self) -> list[Term]:

@@ -14,11 +14,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from etf_codec import Atom, Pid, Term, to_text
 
-from otp_behaviors._debug import LOG_SIZE, MAX_LOG_SIZE, Debug, debug_options
+from otp_behaviors._debug import LOG_SIZE, MAX_LOG_SIZE, Debug, debug_options, event_text
 from otp_behaviors._gen_call import Caller, reply
 from otp_behaviors._process import Process
 from otp_behaviors._reasons import from_exception
@@ -29,6 +29,7 @@ SYSTEM: Final = Atom("system")
 OK: Final = Atom("ok")
 ERROR: Final = Atom("error")
 GEN_SERVER: Final = Atom("gen_server")
+GEN_STATEM: Final = Atom("gen_statem")
 UNDEFINED: Final = Atom("undefined")
 CALLBACK_FAILED: Final = Atom("callback_failed")
 UNKNOWN: Final = Atom("unknown_system_msg")
@@ -55,6 +56,15 @@ class SystemProcess(ABC):
 
     __slots__ = ("kernel", "process", "record")
 
+    behavior: ClassVar = GEN_SERVER
+    """The module in OTP."""
+
+    kind: ClassVar = "generic server"
+    """What `get_status` calls it."""
+
+    event_text: ClassVar = staticmethod(event_text)
+    """Returns what is printed of an event."""
+
     def __init__(self, process: Process) -> None:
         self.process = process
         self.record = process._record
@@ -76,6 +86,11 @@ class SystemProcess(ABC):
     @abstractmethod
     def replace_state(self, function: Callable[[Any], Any]) -> Term:
         """`system_replace_state`: returns the new state."""
+
+    def facts(self) -> list[tuple[str, Term]]:
+        """What `get_status` tells of the process after its status and parent."""
+        debug = self.debug
+        return [("Logged events", [] if debug is None else debug.get_log())]
 
     @abstractmethod
     def status(self) -> list[Term]:
@@ -201,7 +216,7 @@ def _callback(target: SystemProcess, name: str, callback: Callable[[], Term]) ->
         return callback()
     except Exception as error:
         what, _ = from_exception(error)
-        return (ERROR, (CALLBACK_FAILED, (GEN_SERVER, Atom(name)), (ERROR, what)))
+        return (ERROR, (CALLBACK_FAILED, (target.behavior, Atom(name)), (ERROR, what)))
 
 
 def _status(target: SystemProcess, state: Atom) -> Term:
@@ -214,18 +229,15 @@ def _status(target: SystemProcess, state: Atom) -> Term:
         *(record.dictionary or {}).items(),
     ]
     parent = record.parent or UNDEFINED
-    data = [
-        (_chars("Status"), state),
-        (_chars("Parent"), parent),
-        (_chars("Logged events"), [] if debug is None else debug.get_log()),
-    ]
-    header = (Atom("header"), _chars(f"Status for generic server {name}"))
+    facts = [("Status", state), ("Parent", parent), *target.facts()]
+    data = [(chars(key), value) for key, value in facts]
+    header = (Atom("header"), chars(f"Status for {target.kind} {name}"))
     misc = [header, (Atom("data"), data), *target.status()]
     options = [] if debug is None else debug.options
     return (
         Atom("status"),
         record.pid,
-        (Atom("module"), GEN_SERVER),
+        (Atom("module"), target.behavior),
         [dictionary, state, parent, options, misc],
     )
 
@@ -247,7 +259,7 @@ def _debug(target: SystemProcess, what: Term) -> Term:
     handler = DEBUG_COMMANDS.get(command) if type(command) is Atom else None
     if handler is None:
         return UNKNOWN_DEBUG
-    debug = target.debug or Debug(target.kernel, target.record)
+    debug = target.debug or Debug(target.kernel, target.record, target.event_text)
     answer = handler(debug, what[1])
     target.set_debug(debug if debug.active else None)
     return answer
@@ -340,6 +352,6 @@ def _is(request: Term, tag: Atom, size: int) -> bool:
     return type(request) is tuple and len(request) == size and bool(request[0] == tag)
 
 
-def _chars(text: str) -> list[int]:
+def chars(text: str) -> list[int]:
     """An Erlang string."""
     return list(map(ord, text))

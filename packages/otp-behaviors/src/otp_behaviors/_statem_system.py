@@ -1,0 +1,138 @@
+"""A GenStatem as system messages see it: its state, and its attributes as the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from etf_codec import Atom, Term
+
+from otp_behaviors._debug import Debug, shown
+from otp_behaviors._process import Process
+from otp_behaviors._server_system import formatted, replace_attributes, state_of
+from otp_behaviors._statem_change import Key, Running
+from otp_behaviors._statem_events import CALL, Event
+from otp_behaviors._system import GEN_STATEM, SystemProcess, Work, chars
+
+
+class StatemLoop(Protocol):
+    """The process of a state machine: what system messages need of it."""
+
+    debug: Debug | None
+    state: Any
+    postponed: list[Event]
+    timeouts: dict[Key, Running]
+
+    def stop(self, reason: Term) -> Work | None:
+        """End after `terminate`."""
+
+
+def statem_status(loop: StatemLoop, instance: Any, queue: Iterable[Event], reason: Term) -> dict[str, Any]:
+    """Return what a terminate report shows, after `format_status`."""
+    return formatted(instance, {**_status(loop, instance), "queue": _terms(queue), "reason": reason})
+
+
+def _status(loop: StatemLoop, instance: Any) -> dict[str, Any]:
+    return {
+        "state": loop.state,
+        "data": state_of(instance),
+        "postponed": _terms(reversed(loop.postponed)),
+        "timeouts": _terms(running.event for running in loop.timeouts.values()),
+        "log": [] if loop.debug is None else loop.debug.get_log(),
+    }
+
+
+def _terms(events: Iterable[Event]) -> list[Term]:
+    return [event.term for event in events]
+
+
+def statem_event_text(event: tuple[Term, ...]) -> str:
+    """Return what OTP's gen_statem prints of an event, after the name."""
+    tag, *details = event
+    match str(tag):
+        case "in":
+            return f"receive {_event_text(details[0])} in state {shown(details[1])}"
+        case "out":
+            return f"send {shown(details[0])} to {shown(details[1][0])}"
+        case "postpone" | "consume":
+            happened, state, next_state = details
+            path = shown(state) if state == next_state else f"{shown(state)} => {shown(next_state)}"
+            return f"{tag} {_event_text(happened)} in state {path}"
+        case _:
+            return f"{tag} {shown(details[0])} in state {shown(details[1])}"
+
+
+def _event_text(event: Term) -> str:
+    type_, content = event
+    if type(type_) is tuple and type_[0] == CALL:
+        return f"call {shown(content)} from {shown(type_[1][0])}"
+    return f"{shown(type_)} {shown(content)}"
+
+
+class StatemSystem(SystemProcess):
+    """System messages of a GenStatem.
+
+    Args:
+        loop: its process.
+        process: the same, from inside.
+    """
+
+    __slots__ = ("_instance", "_loop")
+
+    behavior = GEN_STATEM
+    kind = "state machine"
+    event_text = staticmethod(statem_event_text)
+
+    def __init__(self, loop: StatemLoop, process: Process) -> None:
+        super().__init__(process)
+        self._loop = loop
+        self._instance: Any = process
+
+    @property
+    def debug(self) -> Debug | None:
+        """The debug options."""
+        return self._loop.debug
+
+    def set_debug(self, debug: Debug | None) -> None:
+        """Use other debug options from now on."""
+        self._loop.debug = debug
+
+    def get_state(self) -> Term:
+        """`{State, Data}`."""
+        return (self._loop.state, state_of(self._instance))
+
+    def replace_state(self, function: Callable[[Any], Any]) -> Term:
+        """Take the state and the attributes that the function returns for `{State, Data}`."""
+        state, data = replaced = function(self.get_state())
+        replace_attributes(self._instance, data)
+        self._loop.state = state
+        return replaced
+
+    def facts(self) -> list[tuple[str, Term]]:
+        """What `get_status` tells of the loop."""
+        status = _status(self._loop, self._instance)
+        timeouts = status["timeouts"]
+        return [
+            ("Modules", [Atom(type(self._instance).__qualname__[:255])]),
+            ("Time-outs", (len(timeouts), timeouts)),
+            ("Logged Events", status["log"]),
+            ("Postponed", status["postponed"]),
+        ]
+
+    def status(self) -> list[Term]:
+        """`[{data, [{"State", {State, Data}}]}]`, after `format_status`."""
+        shown = formatted(self._instance, _status(self._loop, self._instance))
+        return [(Atom("data"), [(chars("State"), (shown["state"], shown["data"]))])]
+
+    def change_code(self, module: Any, old_version: Any, extra: Any) -> Any:
+        """Give the machine another class, if `module` is one, and have its `code_change` convert the data."""
+        if isinstance(module, type):
+            self._instance.__class__ = module
+        return self._instance.code_change(old_version, extra)
+
+    def terminate(self, reason: Term) -> Work | None:
+        """End as the machine does otherwise."""
+        return self._loop.stop(reason)
+
+    def proceed(self) -> None:
+        """Nothing has stopped: timeouts that ended meanwhile are messages."""
