@@ -9,7 +9,7 @@
                                    set_state_timeout(10.0)  ---->  StateTimeout(content)
     stop, parent's exit …   ---->  end                      ---->  terminate(reason)
 
-Follows `gen_statem` of STDLIB. Where that returns a tuple of actions, methods are called here, as in a GenServer.
+Follows `gen_statem` of STDLIB. What that returns as a tuple with actions, is said by methods, as in a GenServer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class GenStatem(Process):
     """Base class of state machines.
 
     Attributes of the instance are the data. Events are handled either by a method for each state, with
-    `@state_function`, which gets the event, or by `handle_event`, which gets the event and the state. Either may
+    `@state_function`, which gets the event, or by `handle_event`, which gets the event and the state. Each may
     be a plain `def` or an `async def`; it returns nothing, and says by methods what is to happen after it.
     """
 
