@@ -134,11 +134,11 @@ class StatemReport(TerminateReport):
     """Effect: the same of a GenStatem.
 
     `status()` returns `state`, `data`, `queue`, `postponed`, `timeouts`, `log` and `reason`. `module` is the
-    name of the class.
+    name of the class, `mode` its `callback_mode` and `state_enter`.
     """
 
     module: str = ""
-    state_enter: bool = False
+    mode: tuple[str, bool] = ("state_functions", False)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@
                                    set_state_timeout(10.0)  ---->  StateTimeout(content)
     stop, parent's exit …   ---->  end                      ---->  terminate(reason)
 
-Follows `gen_statem` of STDLIB. What that returns as a tuple with actions, is said by methods, as in a GenServer.
+Follows `gen_statem` of STDLIB. What that returns as a tuple of actions is said by methods, as in a GenServer.
 """
 
 from __future__ import annotations
@@ -47,15 +47,18 @@ def state_function(function: Function) -> Function:
 class GenStatem(Process):
     """Base class of state machines.
 
-    Attributes of the instance are the data. Events are handled either by a method for each state, with
-    `@state_function`, which gets the event, or by `handle_event`, which gets the event and the state. Each may
-    be a plain `def` or an `async def`; it returns nothing, and says by methods what is to happen after it.
+    Attributes of the instance are the data. Events are handled by a method for each state, `@state_function`,
+    which gets the event, or else by `handle_event`, which gets the event and the state. Each may be a plain
+    `def` or an `async def`; it returns nothing, and says by methods what is to happen after it.
     """
 
     _record: StatemProcess
 
     state_enter: ClassVar[bool] = False
     """Whether a state that is entered gets an `Enter` first."""
+
+    callback_mode: ClassVar[str] = "state_functions"
+    """That, or "handle_event_function" for a class that has a `handle_event` of its own."""
 
     debug_options: ClassVar[tuple[Any, ...]] = ()
     """What to debug from the start: "trace", ("log", 20), "statistics", ("install", (function, state))."""
@@ -68,6 +71,8 @@ class GenStatem(Process):
         marked = {name: getattr(value, STATE, None) for name, value in vars(cls).items()}
         own = {state: name for name, state in marked.items() if state is not None}
         cls.state_functions = MappingProxyType({**cls.state_functions, **own})
+        if cls.handle_event is not GenStatem.handle_event:
+            cls.callback_mode = "handle_event_function"
 
     @property
     def state(self) -> Any:

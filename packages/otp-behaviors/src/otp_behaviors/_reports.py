@@ -144,13 +144,14 @@ def _terminate(report: TerminateReport, node: str) -> Entry:
 
 def _statem(report: StatemReport, node: str) -> Entry:
     status = report.status()
-    state_enter = [Atom("state_enter")] if report.state_enter else []
+    callback_mode, state_enter = report.mode
     facts: Facts = [
         ("name", Atom(report.name) if report.name else report.pid),
         ("queue", status["queue"]),
         ("postponed", status["postponed"]),
         ("modules", [Atom(report.module[:255])]),
-        ("callback_mode", [Atom("handle_event_function"), *state_enter]),
+        ("callback_mode", Atom(callback_mode)),
+        ("state_enter", state_enter),
         ("state", (status["state"], status["data"])),
         ("timeouts", (len(status["timeouts"]), status["timeouts"])),
         ("log", status["log"]),

@@ -104,12 +104,10 @@ class StatemProcess(BehaviorProcess):
             self.kernel.schedule(self)
 
     def cancel_timeouts(self) -> None:
-        """No timeout ends any more."""
+        """No timeout ends any more; the report of the end still names them."""
         for running in self.timeouts.values():
             if running.timer is not None:
                 running.timer.cancel()
-        self.timeouts.clear()
-        self._at_once.clear()
 
     def terminate(self, reason: Term) -> Any:
         """Call the callback."""
@@ -120,10 +118,12 @@ class StatemProcess(BehaviorProcess):
         queue = self.queue
         caller = queue[0].caller if queue and isinstance(queue[0], Call) else None
         status = partial(statem_status, self, self.instance, queue, reason)
-        report = StatemReport(self.pid, self.name, status, self.client(caller), label_of(self))
-        report.module = type(self.instance).__qualname__
-        report.state_enter = self.instance.state_enter
-        self.kernel.report(report)
+        behavior = type(self.instance)
+        mode = (behavior.callback_mode, behavior.state_enter)
+        label = label_of(self)
+        self.kernel.report(
+            StatemReport(self.pid, self.name, status, self.client(caller), label, behavior.__qualname__, mode)
+        )
 
     # The next event
 
