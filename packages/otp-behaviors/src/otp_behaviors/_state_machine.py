@@ -225,6 +225,8 @@ class StatemProcess(BehaviorProcess):
         change, event = self.change, self._event
         self.state = change.state
         if self.debug is not None:
+            for inserted in change.inserted:
+                self._note("in", inserted.term, self.state)
             self._note("postpone" if change.postponed else "consume", event.term, old, self.state)
         if change.postponed:
             self.postponed.append(event)
@@ -235,8 +237,6 @@ class StatemProcess(BehaviorProcess):
             self.postponed.clear()
         for key, (seconds, content) in change.timeouts.items():
             self._begin(key, seconds, content)
-        for inserted in change.inserted:
-            self._note("in", inserted.term, self.state)
         self.events.extendleft(reversed(change.inserted))
         self._event = FIRST
         if change.hibernate and not self._more():
