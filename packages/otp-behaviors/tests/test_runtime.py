@@ -8,18 +8,24 @@ import anyio.lowlevel
 import pytest
 from etf_codec import Atom
 from otp_behaviors import (
+    KILL,
+    KILLED,
     NOPROC,
     NORMAL,
     SHUTDOWN,
     Down,
+    Event,
     Exit,
     ExitError,
     GenServer,
+    GenStatem,
+    Internal,
     LocalRuntime,
     NoConnection,
     NoProcess,
     Process,
     RemoteName,
+    Stop,
 )
 
 pytestmark = pytest.mark.anyio
@@ -243,6 +249,46 @@ async def test_a_tight_loop_lets_others_run(verb: str) -> None:
         assert turns >= 5
         assert len(runtime.kernel.table.by_pid[server.pid].mailbox) <= 100, "the server keeps up"
         tasks.cancel_scope.cancel()
+
+
+ENOUGH = 100_000
+"""Callbacks after which a process that keeps all others from running ends, to fail its test."""
+
+
+class Restless(GenServer):
+    async def init(self) -> None:
+        self.count = 0
+        self.send(self.pid, "again")
+
+    async def handle_info(self, message: Any) -> None:
+        self.count += 1
+        if self.count == ENOUGH:
+            raise Stop
+        self.send(self.pid, message)
+
+
+class RestlessMachine(GenStatem):
+    async def init(self) -> None:
+        self.count = 0
+        self.next_state("turning")
+        self.next_event(Internal("again"))
+
+    async def handle_event(self, event: Event, state: Any) -> None:
+        self.count += 1
+        if self.count == ENOUGH:
+            raise Stop
+        self.next_event(event)
+
+
+@pytest.mark.parametrize("server_class", [Restless, RestlessMachine])
+async def test_callbacks_that_never_wait_let_others_run(server_class: type[GenServer | GenStatem]) -> None:
+    async with LocalRuntime() as runtime:
+        server = await runtime.start(server_class)
+        watch = server.monitor()
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+        runtime.exit(server.pid, KILL)
+        assert (await watch).reason == KILLED
 
 
 async def test_a_ring_of_links_dies_at_once() -> None:

@@ -312,7 +312,7 @@ def chars(text: str) -> list[int]:
 async def test_format_status_decides_what_is_shown() -> None:
     class Reserved(Counter):
         def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
-            return {"state": "secret"}
+            return {"state": "secret", "log": "nothing"}
 
     class Clumsy(Counter):
         def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
@@ -320,8 +320,9 @@ async def test_format_status_decides_what_is_shown() -> None:
 
     async with counting() as (runtime, _):
         reserved, clumsy = await runtime.start(Reserved), await runtime.start(Clumsy)
-        *_, shown = (await sys.get_status(runtime, reserved))[3][4]
+        *_, (_, facts), shown = (await sys.get_status(runtime, reserved))[3][4]
         assert shown == (Atom("data"), [(chars("State"), "secret")])
+        assert facts[-1] == (chars("Logged events"), "nothing")
         *_, shown = (await sys.get_status(runtime, clumsy))[3][4]
         assert bytes(shown[1][0][1]).endswith(b"Clumsy.format_status raised KeyError")
 

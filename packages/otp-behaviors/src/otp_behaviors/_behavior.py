@@ -83,8 +83,11 @@ class BehaviorProcess(LocalProcess):
         """`init` has returned: acknowledge the start, and go on as it wanted."""
 
     @abstractmethod
-    def report_end(self, reason: Term, error: Exception | None) -> None:
+    def report_end(self, reason: Term) -> None:
         """Report an end with a reason that is not clean."""
+
+    def note_end(self, reason: Term) -> None:
+        """The end is a clean one: only who debugs the process is told."""
 
     @abstractmethod
     def terminate(self, reason: Term) -> Any:
@@ -182,8 +185,11 @@ class BehaviorProcess(LocalProcess):
 
     def _end(self, reason: Term, error: Exception | None, answer: Answer | None) -> None:
         # A reply that was promised is still sent if `terminate` raises, as in OTP.
-        if self.status is not EXITED and not is_clean(reason):
-            self.report_end(reason, error)
+        if self.status is not EXITED:
+            if is_clean(reason):
+                self.note_end(reason)
+            else:
+                self.report_end(reason)
         if answer is not None:
             reply(self.kernel, self.pid, *answer)
         self.kernel.exit(self, reason, error)

@@ -134,11 +134,12 @@ class StatemReport(TerminateReport):
     """Effect: the same of a GenStatem.
 
     `status()` returns `state`, `data`, `queue`, `postponed`, `timeouts`, `log` and `reason`. `module` is the
-    name of the class, `mode` its `callback_mode` and `state_enter`.
+    name of the class, `mode` its `callback_mode` and `state_enter`, `running` how many timeouts there are.
     """
 
     module: str = ""
     mode: tuple[str, bool] = ("state_functions", False)
+    running: int = 0
 
 
 @dataclass(slots=True)

@@ -77,8 +77,8 @@ class Stop(Exception):
 
     Args:
         reason: the exit reason; `normal` when left out.
-        reply: in `handle_call`, what the caller gets before the server ends (OTP's
-            `{stop, Reason, Reply, State}`).
+        reply: where a call is handled, what the caller gets before the server ends (OTP's
+            `{stop, Reason, Reply, State}` and `{stop_and_reply, Reason, Replies}`).
     """
 
     def __init__(self, reason: Term = NORMAL, *, reply: Term = NO_REPLY) -> None:

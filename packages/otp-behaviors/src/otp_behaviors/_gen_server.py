@@ -358,7 +358,7 @@ class ServerProcess(BehaviorProcess):
         """Call the callback."""
         return self.server.terminate(reason)
 
-    def report_end(self, reason: Term, error: Exception | None) -> None:
+    def report_end(self, reason: Term) -> None:
         """Report the end as `gen_server:error_info/7`."""
         message, caller = self._last
         status = partial(crash_status, self.instance, self.server, message, reason)

@@ -68,9 +68,14 @@ class GenStatem(Process):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        marked = {name: getattr(value, STATE, None) for name, value in vars(cls).items()}
-        own = {state: name for name, state in marked.items() if state is not None}
-        cls.state_functions = MappingProxyType({**cls.state_functions, **own})
+        cls.state_functions = MappingProxyType(
+            {
+                state: name
+                for base in cls.__mro__
+                for name, value in vars(base).items()
+                if isinstance(state := getattr(value, STATE, None), Atom)
+            }
+        )
         if cls.handle_event is not GenStatem.handle_event:
             cls.callback_mode = "handle_event_function"
 

@@ -153,7 +153,7 @@ def _statem(report: StatemReport, node: str) -> Entry:
         ("callback_mode", Atom(callback_mode)),
         ("state_enter", state_enter),
         ("state", (status["state"], status["data"])),
-        ("timeouts", (len(status["timeouts"]), status["timeouts"])),
+        ("timeouts", (report.running, status["timeouts"])),
         ("log", status["log"]),
         ("reason", (Atom("exit"), status["reason"], [])),
         ("client_info", UNDEFINED if report.client is None else report.client),

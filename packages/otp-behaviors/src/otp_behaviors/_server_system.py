@@ -10,7 +10,7 @@ from etf_codec import Atom, Term
 from otp_behaviors._debug import Debug
 from otp_behaviors._observed import Callbacks, Observed
 from otp_behaviors._process import Process
-from otp_behaviors._system import SystemProcess
+from otp_behaviors._system import Status, SystemProcess, chars
 
 PRIVATE: Final = frozenset(("_record", "_kernel"))
 """Attributes of every server that are no part of its state."""
@@ -65,7 +65,7 @@ def formatted(server: Server, status: dict[str, Any]) -> dict[str, Any]:
         shown, problem = {}, f"raised {type(error).__name__}"
     if problem is not None:
         text = f"{type(server).__qualname__}.format_status {problem}"
-        return {**status, "state": list(map(ord, text))}
+        return {**status, "data" if "data" in status else "state": chars(text)}
     return {**status, **shown}
 
 
@@ -116,12 +116,10 @@ class ServerSystem(SystemProcess):
         replace_attributes(self._server, state)
         return state
 
-    def status(self) -> list[Term]:
-        """`[{data, [{"State", State}]}]`, after `format_status`."""
-        debug = self.debug
-        log = [] if debug is None else debug.get_log()
-        shown = formatted(self._server, {"state": state_of(self._server), "log": log})
-        return [(Atom("data"), [(list(map(ord, "State")), shown["state"])])]
+    def status(self) -> Status:
+        """The log, and `[{data, [{"State", State}]}]`."""
+        shown = formatted(self._server, {"state": state_of(self._server), "log": self.log})
+        return [("Logged events", shown["log"])], [(Atom("data"), [(chars("State"), shown["state"])])]
 
     def change_code(self, module: Any, old_version: Any, extra: Any) -> Any:
         """Give the server another class, if `module` is one, and have its `code_change` convert the state."""

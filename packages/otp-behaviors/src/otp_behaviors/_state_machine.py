@@ -19,11 +19,11 @@ from etf_codec import Atom, Term
 from otp_behaviors._behavior import BehaviorProcess, Work, reason_of
 from otp_behaviors._debug import Debug
 from otp_behaviors._effects import StatemReport, label_of
-from otp_behaviors._errors import NO_REPLY, BadReturn, Stop
+from otp_behaviors._errors import NO_REPLY, BadReturn, Ignore, Stop
 from otp_behaviors._gen_call import reply
 from otp_behaviors._kernel import TURN, Kernel
 from otp_behaviors._process import Process
-from otp_behaviors._process_table import EXITED
+from otp_behaviors._process_table import EXITED, IDLE
 from otp_behaviors._signals import Exit
 from otp_behaviors._statem_change import Change, Key, Running, same
 from otp_behaviors._statem_events import (
@@ -33,7 +33,6 @@ from otp_behaviors._statem_events import (
     EventTimeout,
     Internal,
     StateTimeout,
-    TimeoutEvent,
     event_of,
 )
 from otp_behaviors._statem_system import StatemSystem, statem_status
@@ -41,7 +40,6 @@ from otp_behaviors._system import debug_from_start, handle_system, is_system
 
 BAD_RETURN: Final = Atom("bad_return_from_state_function")
 BAD_RETURN_FROM_INIT: Final = Atom("bad_return_from_init")
-EXIT_MESSAGE: Final = Atom("EXIT")
 
 FIRST: Final = Internal(Atom("init_state"))
 """Stands for the event that has a state machine begin, as in OTP."""
@@ -58,7 +56,7 @@ class StatemProcess(BehaviorProcess):
         self.change = Change(NO_REPLY)
         self.debug: Debug | None = None
         # What is being handled, what is handled before the next message, and after the next change of state.
-        self._event: Event = FIRST
+        self._event: Event | None = None
         self.events: deque[Event] = deque()
         self.postponed: list[Event] = []
         self.timeouts: dict[Key, Running] = {}
@@ -67,7 +65,7 @@ class StatemProcess(BehaviorProcess):
     @property
     def queue(self) -> list[Event]:
         """The event that is being handled, if any, and those after it."""
-        return [event for event in (self._event, *self.events) if event is not FIRST]
+        return [event for event in (self._event, *self.events) if event is not None]
 
     def started(self) -> Work | None:
         """`init` has returned."""
@@ -79,10 +77,17 @@ class StatemProcess(BehaviorProcess):
         if self.instance.debug_options:
             debug_from_start(StatemSystem(self, self.instance), self.instance.debug_options)
         self.acknowledge()
-        self.state = state
-        self._note("enter", Atom(type(self.instance).__name__), state)
-        self.change.postponed = False
-        return self._enter(state) if self.instance.state_enter else self._transit(state)
+        self.state = self.change.old = state
+        self._event = FIRST
+        self._note("enter", Atom(type(self.instance).__qualname__[:255]), state)
+        self.change.postponed, self.change.repeated = False, True
+        return self._decided()
+
+    def refuse_start(self, error: Exception) -> None:
+        """`init` did not succeed; unless it said so itself, that is reported as any crash is."""
+        if not isinstance(error, Ignore | Stop):
+            self.report_end(reason_of(error))
+        super().refuse_start(error)
 
     def handle_all(self) -> Work | None:
         """Handle events until there are none, the slice is used up, or a callback has to wait."""
@@ -99,8 +104,8 @@ class StatemProcess(BehaviorProcess):
 
     def rest(self) -> None:
         """Wait for a message, or for the next turn."""
-        super().rest()
-        if self.events or self._at_once:
+        self.status = IDLE
+        if self._more():
             self.kernel.schedule(self)
 
     def cancel_timeouts(self) -> None:
@@ -113,17 +118,19 @@ class StatemProcess(BehaviorProcess):
         """Call the callback."""
         return self.instance.terminate(reason)
 
-    def report_end(self, reason: Term, error: Exception | None) -> None:
+    def note_end(self, reason: Term) -> None:
+        """Have who debugs the machine see its end."""
+        self._note("terminate", reason, self.state)
+
+    def report_end(self, reason: Term) -> None:
         """Report the end as `gen_statem:error_info/7`."""
         queue = self.queue
         caller = queue[0].caller if queue and isinstance(queue[0], Call) else None
         status = partial(statem_status, self, self.instance, queue, reason)
         behavior = type(self.instance)
-        mode = (behavior.callback_mode, behavior.state_enter)
-        label = label_of(self)
-        self.kernel.report(
-            StatemReport(self.pid, self.name, status, self.client(caller), label, behavior.__qualname__, mode)
-        )
+        name, mode = behavior.__qualname__, (behavior.callback_mode, behavior.state_enter)
+        told = (status, self.client(caller), label_of(self), name, mode, len(self.timeouts))
+        self.kernel.report(StatemReport(self.pid, self.name, *told))
 
     # The next event
 
@@ -144,7 +151,6 @@ class StatemProcess(BehaviorProcess):
         if is_system(message):
             return handle_system(StatemSystem(self, self.instance), message)
         if type(message) is Exit and message.pid == self.parent:
-            self._event = FIRST
             return self.stop(message.reason)
         return self._arrived(event_of(message))
 
@@ -178,16 +184,15 @@ class StatemProcess(BehaviorProcess):
 
     async def _finish(self, coroutine: Coroutine[Any, Any, Any], after: Callable[[], Work | None]) -> None:
         try:
-            result = await coroutine
-            if self.status is EXITED:
-                return  # Killed, and its task ran on to its next wait.
-            work = self._returned(result, after)
+            work = self._returned(await coroutine, after)
         except Exception as error:
             work = self._failed(error)
         if work is not None:
             await work
 
     def _returned(self, result: Any, after: Callable[[], Work | None]) -> Work | None:
+        if self.status is EXITED:
+            return None  # Killed, and its task ran on to its next wait.
         if result is not None:
             raise BadReturn(
                 (BAD_RETURN, result), f"{result!r} returned: it is next_state(...) that changes the state"
@@ -199,35 +204,41 @@ class StatemProcess(BehaviorProcess):
         if self.status is EXITED:
             return None  # Killed: `terminate` does not run, whatever the callback raised at that.
         if not isinstance(error, Stop):
+            if not isinstance(error, BadReturn):
+                self.state = self.change.old  # A state whose `Enter` crashes has not been entered.
             return self.stop(reason_of(error), error)
         if error.reply is not NO_REPLY and isinstance(self._event, Call):
             reply(self.kernel, self.pid, self._event.caller, error.reply)
+            self._note("out", error.reply, self._event.caller)
         return self.stop(error.reason)
 
     # What comes of it
 
     def _decided(self) -> Work | None:
-        change, old = self.change, self.state
-        changed = not same(change.state, old)
-        if (changed or change.repeated) and self.instance.state_enter:
-            return self._enter(old)
-        return self._transit(old)
+        change = self.change
+        for inserted in change.inserted:
+            self._note("in", inserted.term, change.state)
+        if self.instance.state_enter and (change.repeated or not same(change.state, change.old)):
+            return self._enter()
+        return self._transit()
 
-    def _enter(self, old: Term) -> Work | None:
+    def _enter(self) -> Work | None:
         self.change.enter()
         self.state = self.change.state
-        return self._run(Enter(old), partial(self._entered, old))
+        return self._run(Enter(self.change.old), self._entered)
 
-    def _entered(self, old: Term) -> Work | None:
-        return self._enter(old) if self.change.repeated else self._transit(old)
+    def _entered(self) -> Work | None:
+        return self._enter() if self.change.repeated else self._transit()
 
-    def _transit(self, old: Term) -> Work | None:
-        change, event = self.change, self._event
+    def _transit(self) -> Work | None:
+        change, event, old = self.change, self._event, self.change.old
+        assert event is not None
         self.state = change.state
         if self.debug is not None:
-            for inserted in change.inserted:
-                self._note("in", inserted.term, self.state)
             self._note("postpone" if change.postponed else "consume", event.term, old, self.state)
+            for key, (seconds, content) in reversed(change.timeouts.items()):
+                if seconds is not None:
+                    self._note("start_timer", Running(key, content).action(seconds), self.state)
         if change.postponed:
             self.postponed.append(event)
         self._cancel(EventTimeout)
@@ -238,7 +249,7 @@ class StatemProcess(BehaviorProcess):
         for key, (seconds, content) in change.timeouts.items():
             self._begin(key, seconds, content)
         self.events.extendleft(reversed(change.inserted))
-        self._event = FIRST
+        self._event = None
         if change.hibernate and not self._more():
             self.hibernate()
         return None
@@ -250,7 +261,6 @@ class StatemProcess(BehaviorProcess):
         if seconds is None:
             return
         self.timeouts[key] = running = Running(key, content)
-        self._note("start_timer", (*_typed(running.event, seconds), []), self.state)
         if seconds > 0:
             running.timer = self.kernel.start_timer(seconds, partial(self._time_over, running), self.pid)
         else:
@@ -268,9 +278,3 @@ class StatemProcess(BehaviorProcess):
             running.timer.cancel()
         else:
             self._at_once.remove(running)
-
-
-def _typed(event: TimeoutEvent, seconds: float) -> tuple[Term, int, Term]:
-    """Return `{Type, Milliseconds, Content}`."""
-    type_, content = event.term
-    return (type_, round(seconds * 1000), content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, TypeAlias
 
 from etf_codec import Atom, Term
@@ -22,11 +23,11 @@ Key: TypeAlias = type[EventTimeout] | type[StateTimeout] | tuple[Term]
 class Change:
     """What a callback wants to happen after it."""
 
-    __slots__ = ("_entering", "hibernate", "inserted", "postponed", "repeated", "state", "timeouts")
+    __slots__ = ("_entering", "hibernate", "inserted", "old", "postponed", "repeated", "state", "timeouts")
 
     def __init__(self, state: Term) -> None:
         self._entering = False
-        self.state = state
+        self.old = self.state = state
         self.repeated = self.postponed = self.hibernate = False
         self.inserted: list[Event] = []
         self.timeouts: dict[Key, tuple[float | None, Term]] = {}
@@ -62,7 +63,7 @@ class Change:
 
     def set_timeout(self, key: Key, seconds: float | None, content: Term) -> None:
         """Begin a timeout, or cancel it; of several for one key the last one counts."""
-        if seconds is not None and not seconds >= 0:
+        if seconds is not None and not 0 <= seconds < inf:
             raise ValueError(f"a timeout is a number of seconds from 0 up, or None, not {seconds!r}")
         self.timeouts.pop(key, None)
         self.timeouts[key] = (seconds, content)
@@ -78,7 +79,18 @@ class Running:
         self.event: TimeoutEvent = Timeout(key[0], content) if isinstance(key, tuple) else key(content)
         self.timer: Timer | None = None
 
+    def action(self, seconds: float) -> Term:
+        """Return what began it, as Erlang writes it: `{Type, Milliseconds, Content, Options}`."""
+        type_, content = self.event.term
+        return (type_, round(seconds * 1000), content, [])
+
 
 def same(state: Term, other: Term) -> bool:
     """Tell whether two states are one (`=:=`)."""
-    return state is other or (type(state) is type(other) and bool(state == other))
+    if state is other:
+        return True
+    if type(state) is not type(other):
+        return False
+    if isinstance(state, tuple | list):
+        return len(state) == len(other) and all(map(same, state, other))
+    return bool(state == other)

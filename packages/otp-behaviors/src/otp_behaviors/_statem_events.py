@@ -2,121 +2,111 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from etf_codec import Atom, Term
 
 from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, Caller
 
 CALL: Final = Atom("call")
-CAST: Final = Atom("cast")
-INFO: Final = Atom("info")
-INTERNAL: Final = Atom("internal")
 TIMEOUT: Final = Atom("timeout")
-STATE_TIMEOUT: Final = Atom("state_timeout")
-ENTER: Final = Atom("enter")
+
+
+class Event(ABC):
+    """What happens to a state machine; `match` tells one kind from another: `case Cast(("key", digit))`."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def term(self) -> tuple[Term, Term]:
+        """The event as Erlang writes it: `{Type, Content}`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Plain(Event):
+    """An event whose type is an atom."""
+
+    type: ClassVar[Atom]
+
+    content: Any
+
+    @property
+    def term(self) -> tuple[Term, Term]:
+        """The event as Erlang writes it."""
+        return (self.type, self.content)
+
+
+class Cast(Plain):
+    """A message of `gen_statem:cast/2`."""
+
+    __slots__ = ()
+    type = Atom("cast")
+
+
+class Info(Plain):
+    """Any other message, Down and Exit (when exits are trapped) included."""
+
+    __slots__ = ()
+    type = Atom("info")
+
+
+class Internal(Plain):
+    """What the state machine tells itself with `next_event`."""
+
+    __slots__ = ()
+    type = Atom("internal")
+
+
+class EventTimeout(Plain):
+    """No event came in the time given to `set_event_timeout`."""
+
+    __slots__ = ()
+    type = TIMEOUT
+
+
+class StateTimeout(Plain):
+    """The state has not changed in the time given to `set_state_timeout`."""
+
+    __slots__ = ()
+    type = Atom("state_timeout")
+
+
+class Enter(Plain):
+    """The state was entered; the content is the old state, or the first one at the start (`state_enter`)."""
+
+    __slots__ = ()
+    type = Atom("enter")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Event):
     """A request of `gen_statem:call/2`, to be answered with `self.reply(caller, term)`."""
 
     caller: Caller
     request: Any
 
     @property
-    def term(self) -> Term:
-        """The event as Erlang writes it: `{Type, Content}`."""
+    def term(self) -> tuple[Term, Term]:
+        """The event as Erlang writes it."""
         return ((CALL, self.caller), self.request)
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """A message of `gen_statem:cast/2`."""
-
-    message: Any
-
-    @property
-    def term(self) -> Term:
-        """The event as Erlang writes it."""
-        return (CAST, self.message)
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """Any other message, Down and Exit (when exits are trapped) included."""
-
-    message: Any
-
-    @property
-    def term(self) -> Term:
-        """The event as Erlang writes it."""
-        return (INFO, self.message)
-
-
-@dataclass(frozen=True, slots=True)
-class Internal:
-    """What the state machine tells itself with `next_event`."""
-
-    content: Any
-
-    @property
-    def term(self) -> Term:
-        """The event as Erlang writes it."""
-        return (INTERNAL, self.content)
-
-
-@dataclass(frozen=True, slots=True)
-class EventTimeout:
-    """No event came in the time given to `set_event_timeout`."""
-
-    content: Any
-
-    @property
-    def term(self) -> Term:
-        """The event as Erlang writes it."""
-        return (TIMEOUT, self.content)
-
-
-@dataclass(frozen=True, slots=True)
-class StateTimeout:
-    """The state has not changed in the time given to `set_state_timeout`."""
-
-    content: Any
-
-    @property
-    def term(self) -> Term:
-        """The event as Erlang writes it."""
-        return (STATE_TIMEOUT, self.content)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeout:
+class Timeout(Event):
     """The time given to `set_timeout` for this name is over."""
 
     name: Any
     content: Any
 
     @property
-    def term(self) -> Term:
+    def term(self) -> tuple[Term, Term]:
         """The event as Erlang writes it."""
         return ((TIMEOUT, self.name), self.content)
 
 
-@dataclass(frozen=True, slots=True)
-class Enter:
-    """The state was entered, from the old one or for the first time (`state_enter`)."""
-
-    old_state: Any
-
-    @property
-    def term(self) -> Term:
-        """The event as Erlang writes it."""
-        return (ENTER, self.old_state)
-
-
-Event: TypeAlias = Call | Cast | Info | Internal | EventTimeout | StateTimeout | Timeout | Enter
 TimeoutEvent: TypeAlias = EventTimeout | StateTimeout | Timeout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import CoroutineType
 from typing import Any, Protocol
 
 from etf_codec import Atom, Term
@@ -10,14 +11,15 @@ from etf_codec import Atom, Term
 from otp_behaviors._debug import Debug, shown
 from otp_behaviors._process import Process
 from otp_behaviors._server_system import formatted, replace_attributes, state_of
-from otp_behaviors._statem_change import Key, Running
+from otp_behaviors._statem_change import Change, Key, Running
 from otp_behaviors._statem_events import CALL, Event
-from otp_behaviors._system import GEN_STATEM, SystemProcess, Work, chars
+from otp_behaviors._system import GEN_STATEM, Status, SystemProcess, Work, chars
 
 
 class StatemLoop(Protocol):
     """The process of a state machine: what system messages need of it."""
 
+    change: Change
     debug: Debug | None
     state: Any
     postponed: list[Event]
@@ -108,27 +110,26 @@ class StatemSystem(SystemProcess):
         self._loop.state = state
         return replaced
 
-    def facts(self) -> list[tuple[str, Term]]:
-        """What `get_status` tells of the loop."""
-        status = _status(self._loop, self._instance)
-        timeouts = status["timeouts"]
-        return [
-            ("Modules", [Atom(type(self._instance).__qualname__[:255])]),
-            ("Time-outs", (len(timeouts), timeouts)),
-            ("Logged Events", status["log"]),
-            ("Postponed", status["postponed"]),
-        ]
-
-    def status(self) -> list[Term]:
-        """`[{data, [{"State", {State, Data}}]}]`, after `format_status`."""
+    def status(self) -> Status:
+        """What there is besides state and data, and `[{data, [{"State", {State, Data}}]}]`."""
         shown = formatted(self._instance, _status(self._loop, self._instance))
-        return [(Atom("data"), [(chars("State"), (shown["state"], shown["data"]))])]
+        facts = [
+            ("Modules", [Atom(type(self._instance).__qualname__[:255])]),
+            ("Time-outs", (len(self._loop.timeouts), shown["timeouts"])),
+            ("Logged Events", shown["log"]),
+            ("Postponed", shown["postponed"]),
+        ]
+        return facts, [(Atom("data"), [(chars("State"), (shown["state"], shown["data"]))])]
 
-    def change_code(self, module: Any, old_version: Any, extra: Any) -> Any:
-        """Give the machine another class, if `module` is one, and have its `code_change` convert the data."""
+    async def change_code(self, module: Any, old_version: Any, extra: Any) -> None:
+        """Give the machine another class, if `module` is one; its `code_change` converts state and data."""
         if isinstance(module, type):
             self._instance.__class__ = module
-        return self._instance.code_change(old_version, extra)
+        change = self._loop.change = Change(self._loop.state)
+        result = self._instance.code_change(old_version, extra)
+        if type(result) is CoroutineType:
+            await result
+        self._loop.state = change.state
 
     def terminate(self, reason: Term) -> Work | None:
         """End as the machine does otherwise."""

@@ -13,7 +13,7 @@ from otp_behaviors._debug import IN, NO_REPLY_EVENT, OUT, Debug
 from otp_behaviors._gen_call import Caller
 from otp_behaviors._process import Process
 from otp_behaviors._restart import AutoShutdown, Strategy
-from otp_behaviors._system import SystemProcess
+from otp_behaviors._system import Status, SystemProcess, chars
 
 SUPERVISOR: Final = Atom("supervisor")
 
@@ -115,11 +115,11 @@ class SupervisorSystem(SystemProcess):
         """Refused: a supervisor whose record and children differ helps nobody."""
         raise TypeError("use start_child, terminate_child or change_code to change a supervisor")
 
-    def status(self) -> list[Term]:
+    def status(self) -> Status:
         """As OTP's `supervisor:format_status/2`."""
-        return [
-            (Atom("data"), [(list(map(ord, "State")), self.get_state())]),
-            (SUPERVISOR, [(list(map(ord, "Callback")), SUPERVISOR)]),
+        return [("Logged events", self.log)], [
+            (Atom("data"), [(chars("State"), self.get_state())]),
+            (SUPERVISOR, [(chars("Callback"), SUPERVISOR)]),
         ]
 
     def change_code(self, module: Any, old_version: Any, extra: Any) -> None:

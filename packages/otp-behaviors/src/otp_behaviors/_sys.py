@@ -41,8 +41,9 @@ class CanAsk(Protocol):
 async def get_state(client: CanAsk, server: ServerRef, timeout: float | None = TIMEOUT) -> Any:
     """Return the state (`sys:get_state/2`).
 
-    Of a GenServer of this node it is a dict: the attributes, by Atom. These are the objects themselves; for
-    a server asked from another node, what has no external form is replaced by text.
+    Of a GenServer of this node it is a dict: the attributes, by Atom; of a GenStatem its state and that dict.
+    These are the objects themselves; for a server asked from another node, what has no external form is
+    replaced by text.
 
     OTP up to 26.0 answers with the bare state, later releases with `{ok, State}`: so of a server of an older
     release a state that is itself `{ok, X}` is returned as X.
@@ -60,8 +61,7 @@ async def replace_state(
 ) -> Any:
     """Replace the state by what `function(state)` returns, and return that (`sys:replace_state/3`).
 
-    Of a GenServer the state is a dict of attributes, as `get_state` shows it. If the function raises, the
-    state stays as it was.
+    The state is what `get_state` shows. If the function raises, it stays as it was.
     """
     return await _state(client, server, (Atom("replace_state"), function), timeout)
 
@@ -94,8 +94,8 @@ async def change_code(
     Args:
         client: who asks.
         server: the server; it must be suspended.
-        module: for a GenServer of this node its new class; an Atom keeps the class, and is all that can be
-            asked of another node.
+        module: for a GenServer or GenStatem of this node its new class; an Atom keeps the class, and is all
+            that can be asked of another node.
         old_version: what `code_change` is told about the version it comes from.
         extra: anything else for `code_change`.
         timeout: seconds to wait.

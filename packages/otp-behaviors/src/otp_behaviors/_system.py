@@ -45,6 +45,8 @@ GET: Final = Atom("get")
 PRINT: Final = Atom("print")
 
 Work = Coroutine[Any, Any, None]
+Status = tuple[list[tuple[str, Term]], list[Term]]
+"""Facts by name, then other parts, as the `Misc` of `sys:get_status/1` has them."""
 
 
 class SystemProcess(ABC):
@@ -87,14 +89,14 @@ class SystemProcess(ABC):
     def replace_state(self, function: Callable[[Any], Any]) -> Term:
         """`system_replace_state`: returns the new state."""
 
-    def facts(self) -> list[tuple[str, Term]]:
-        """What `get_status` tells of the process after its status and parent."""
-        debug = self.debug
-        return [("Logged events", [] if debug is None else debug.get_log())]
+    @property
+    def log(self) -> list[Term]:
+        """The events that have been kept."""
+        return [] if self.debug is None else self.debug.get_log()
 
     @abstractmethod
-    def status(self) -> list[Term]:
-        """The parts of `get_status` that `format_status` decides about."""
+    def status(self) -> Status:
+        """What `get_status` tells of the process besides its status and parent, after `format_status`."""
 
     @abstractmethod
     def change_code(self, module: Any, old_version: Any, extra: Any) -> Any:
@@ -229,10 +231,10 @@ def _status(target: SystemProcess, state: Atom) -> Term:
         *(record.dictionary or {}).items(),
     ]
     parent = record.parent or UNDEFINED
-    facts = [("Status", state), ("Parent", parent), *target.facts()]
-    data = [(chars(key), value) for key, value in facts]
+    facts, parts = target.status()
+    data = [(chars(key), value) for key, value in [("Status", state), ("Parent", parent), *facts]]
     header = (Atom("header"), chars(f"Status for {target.kind} {name}"))
-    misc = [header, (Atom("data"), data), *target.status()]
+    misc = [header, (Atom("data"), data), *parts]
     options = [] if debug is None else debug.options
     return (
         Atom("status"),

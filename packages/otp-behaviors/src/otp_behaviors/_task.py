@@ -80,6 +80,9 @@ class ProcessTask:
                     kernel = self._kernel
                     if kernel.run_queue or kernel.effects or kernel.outbox:
                         self._pump()
+                    if kernel.reductions > kernel.fair_share and kernel.shell is not None:
+                        # Callbacks that never wait would keep all other tasks from running.
+                        await kernel.shell.checkpoint()
         finally:
             # Cancelled from outside, or a BaseException: the process cannot outlive its task, unless it has
             # given the task up, to start another one when it needs it (`hibernate`).
