@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import pytest
 from anyio.lowlevel import checkpoint
-from etf_codec import Atom, Term
-from otp_behaviors import NO_REPLY, TIMEOUT, Caller, ExitError, GenServer, Ignore, Process, Stop
+from etf_codec import Atom
+from otp_behaviors import NO_REPLY, TIMEOUT, Caller, ExitError, GenServer, Ignore, Stop
+from twin_clients import Clients
 from twin_logs import Board, Log, differences, play_under_otp, play_with_ours, to_term
 from twin_servers import SERVERS
 
@@ -141,91 +142,6 @@ class WaitingServer(Server):
             await lingering
 
 
-class Clients:
-    """The processes around the server, and the steps of a scenario."""
-
-    def __init__(self, server: type[GenServer]) -> None:
-        self.server = server
-
-    async def step(self, driver: Process, board: Board, data: Any) -> None:
-        match data:
-            case ("start", how, plan):
-                board.event("driver", ("started", await self.start(driver, board, how == "link", plan)))
-            case ("call", client, to, program, timeout):
-                target = board.pids["server"] if to == "pid" else to
-                limit = None if timeout == "infinity" else timeout / 1000
-                spawn(driver, board, client, calling, target, ("do", program), limit)
-            case ("stop", client, reason):
-                spawn(driver, board, client, stopping, to_term(reason))
-            case ("watch", client, how, trap):
-                spawn(driver, board, client, watching, how, trap)
-            case ("cast", program):
-                driver.cast("server", ("do", program))
-            case ("info", message):
-                driver.send("server", message if isinstance(message, tuple) else to_term(message))
-            case ("answer", value):
-                driver.cast("server", ("answer", value))
-            case ("signal", reason):
-                driver.exit(board.pids["server"], to_term(reason))
-            case ("signal_client", client, reason):
-                driver.exit(board.pids[client], to_term(reason))
-            case ("exit_client", client, reason):
-                driver.send(board.pids[client], ("leave", to_term(reason)))
-
-    async def start(self, driver: Process, board: Board, link: bool, plan: Any) -> Term:
-        try:
-            return ("ok", await driver.start(self.server, board, plan, name="server", link=link))
-        except Ignore:
-            return "ignore"
-        except ExitError as error:
-            return ("error", error.reason)
-
-
-def spawn(driver: Process, board: Board, name: str, function: Any, *args: Any) -> None:
-    pid = driver.spawn(client_process, board, name, function, args)
-    board.call_it(name, pid)
-    driver.monitor(pid)
-
-
-async def client_process(client: Process, board: Board, name: str, function: Any, args: Any) -> None:
-    await function(client, board, name, *args)
-    while True:
-        match await client.receive():
-            case ("leave", reason):
-                raise ExitError(reason)
-            case message:
-                board.event(name, ("got", message))
-
-
-async def calling(
-    client: Process, board: Board, name: str, to: Any, request: Any, timeout: float | None
-) -> None:
-    try:
-        board.event(name, ("ok", await client.call(to, request, timeout)))
-    except ExitError as error:
-        board.event(name, ("exit", error.reason))
-
-
-async def stopping(client: Process, board: Board, name: str, reason: Term) -> None:
-    try:
-        await board.runtime.stop("server", reason, 10)
-    except ExitError as error:
-        board.event(name, ("exit", error.reason))
-    else:
-        board.event(name, ("ok", Atom("ok")))
-
-
-async def watching(client: Process, board: Board, name: str, how: str, trap: bool) -> None:
-    client.trap_exit = trap
-    match how:
-        case "link":
-            client.link(board.pids["server"])
-        case "monitor":
-            client.monitor(board.pids["server"])
-        case "monitor_name":
-            client.monitor("server")
-
-
 @pytest.fixture(scope="session")
 def otp_servers(erlang_code: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Log]:
     scenarios = [scenario for group in SERVERS.values() for scenario in group]
@@ -240,6 +156,6 @@ async def test_servers_do_what_those_of_otp_do(
     caplog.set_level("CRITICAL", "otp_behaviors")
     found: list[str] = []
     for scenario in SERVERS[group]:
-        ours = await play_with_ours(scenario, Clients(server).step)
+        ours = await play_with_ours(scenario, Clients(lambda plan: server).step)
         found += differences(scenario, otp_servers[scenario.id], ours)
     assert not found, "\n".join(found)

@@ -21,6 +21,8 @@ main() ->
     {ok, Input} = file:read_file(In),
     %% A process that waits for the code server would seem to have nothing to do.
     ok = logger:add_handler(twins, ?MODULE, #{}),
+    %% It stands in for the default handler, and prints every report.
+    _ = logger:remove_handler(simple),
     [code:ensure_modules_loaded(modules(App)) || App <- [kernel, stdlib]],
     twins_board = ets:new(twins_board, [named_table, public]),
     twins_log = ets:new(twins_log, [named_table, public, ordered_set]),
@@ -184,6 +186,12 @@ step(supervisor, {stop, Supervisor, Reason}) ->
     event(driver, {stopped, try gen_server:stop(Supervisor, Reason, infinity) catch exit:Why -> {exit, Why} end});
 step(server, Step) ->
     server_step(Step);
+step(statem, {start, How, Plan}) ->
+    started(How, twin_statem:start(How, Plan));
+step(statem, {sys, Request}) ->
+    event(driver, {sys, try twin_statem:ask(Request) catch exit:_ -> gone end});
+step(statem, Step) ->
+    server_step(Step);
 step(process, Step) ->
     twin_processes:step(Step);
 step(application, Step) ->
@@ -344,13 +352,10 @@ result({stop, Reason, Value}, State) -> {stop, Reason, Value, State};
 result({exit, Reason}, _) -> exit(Reason);
 result(crash, _) -> error(crash).
 
-server_step({start, How, Plan}) ->
-    Result = case How of
-        link -> gen_server:start_link({local, server}, ?MODULE, {server, Plan}, []);
-        alone -> gen_server:start({local, server}, ?MODULE, {server, Plan}, [])
-    end,
-    How =:= link andalso forget_failed(Result),
-    event(driver, {started, Result});
+server_step({start, link, Plan}) ->
+    started(link, gen_server:start_link({local, server}, ?MODULE, {server, Plan}, []));
+server_step({start, alone, Plan}) ->
+    started(alone, gen_server:start({local, server}, ?MODULE, {server, Plan}, []));
 server_step({call, Client, To, Program, Timeout}) ->
     client(Client, fun() -> gen_server:call(server_ref(To), {do, Program}, Timeout) end);
 server_step({stop, Client, Reason}) ->
@@ -379,6 +384,10 @@ server_step({signal, Reason}) ->
     exit(server_ref(pid), Reason);
 server_step({signal_client, Client, Reason}) ->
     exit(pid(Client), Reason).
+
+started(How, Result) ->
+    How =:= link andalso forget_failed(Result),
+    event(driver, {started, Result}).
 
 server_ref(pid) -> pid(server);
 server_ref(Name) -> Name.
