@@ -383,7 +383,10 @@ async def test_a_state_that_is_repeated_is_entered_anew(entering_class: type[Obe
         ),
         (
             lambda machine: machine.next_event(Internal(1)),
-            (Atom("bad_state_enter_action_from_state_function"), (Atom("internal"), 1)),
+            (
+                Atom("bad_state_enter_action_from_state_function"),
+                (Atom("next_event"), Atom("internal"), 1),
+            ),
         ),
         (lambda machine: "pong", (Atom("bad_return_from_state_function"), "pong")),
         (raising(Stop(BOOM, reply="bye")), BOOM),
@@ -439,6 +442,15 @@ async def test_who_called_may_be_answered_when_the_next_state_is_entered(
 
 
 # What a callback must not do
+
+
+async def test_only_a_change_of_state_has_it_entered(machine_class: type[Obedient]) -> None:
+    async with running() as runtime:
+        machine = await runtime.start(machine_class, [])
+        watch = machine.monitor()
+        await machine.cast(lambda machine: machine.next_event(Enter(B)))
+        action = (Atom("next_event"), Atom("enter"), B)
+        assert (await watch).reason == (Atom("bad_action_from_state_function"), action)
 
 
 async def test_what_a_callback_returns_is_refused(machine_class: type[Obedient]) -> None:

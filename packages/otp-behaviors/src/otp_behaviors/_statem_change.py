@@ -8,11 +8,13 @@ from typing import Final, TypeAlias
 from etf_codec import Atom, Term
 
 from otp_behaviors._errors import BadReturn
-from otp_behaviors._statem_events import Event, EventTimeout, StateTimeout, Timeout, TimeoutEvent
+from otp_behaviors._statem_events import Enter, Event, EventTimeout, StateTimeout, Timeout, TimeoutEvent
 from otp_behaviors._timers import Timer
 
+BAD_ACTION: Final = Atom("bad_action_from_state_function")
 BAD_ENTER_RETURN: Final = Atom("bad_state_enter_return_from_state_function")
 BAD_ENTER_ACTION: Final = Atom("bad_state_enter_action_from_state_function")
+NEXT_EVENT: Final = Atom("next_event")
 NEXT_STATE: Final = Atom("next_state")
 POSTPONE: Final = Atom("postpone")
 
@@ -57,8 +59,11 @@ class Change:
 
     def next_event(self, event: Event) -> None:
         """Handle an event next."""
+        action = (NEXT_EVENT, *event.term)
         if self._entering:
-            raise BadReturn((BAD_ENTER_ACTION, event.term), "no event is inserted while one enters")
+            raise BadReturn((BAD_ENTER_ACTION, action), "no event can be inserted while a state is entered")
+        if isinstance(event, Enter):
+            raise BadReturn((BAD_ACTION, action), "only a change of the state makes an Enter")
         self.inserted.append(event)
 
     def set_timeout(self, key: Key, seconds: float | None, content: Term) -> None:
