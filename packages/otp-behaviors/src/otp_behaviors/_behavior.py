@@ -15,7 +15,7 @@ from typing import Any, Final
 from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._errors import ExitError, Ignore, Stop
-from otp_behaviors._gen_call import Caller, reply
+from otp_behaviors._gen_call import Caller, is_caller, reply
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import LocalProcess, Process
 from otp_behaviors._process_table import EXITED, IDLE, RUNNING
@@ -190,13 +190,13 @@ class BehaviorProcess(LocalProcess):
                 self.note_end(reason)
             else:
                 self.report_end(reason)
-        if answer is not None:
+        if answer is not None and is_caller(answer[0]):
             reply(self.kernel, self.pid, *answer)
         self.kernel.exit(self, reason, error)
 
     def client(self, caller: Caller | None) -> tuple[Pid, Any] | None:
         """Return who made a call, as reports have it: pid and name, the pid again, `dead` or `remote`."""
-        if caller is None:
+        if not is_caller(caller):
             return None
         pid = caller[0]
         if pid.node != self.kernel.node:

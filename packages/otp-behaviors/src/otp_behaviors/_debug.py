@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from etf_codec import Atom, Term, to_text
 
 from otp_behaviors._effects import DebugOutput
-from otp_behaviors._gen_call import GEN_CALL, GEN_CAST
+from otp_behaviors._gen_call import GEN_CALL, GEN_CAST, is_caller
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import ProcessRecord
 
@@ -185,7 +185,7 @@ def event_text(event: Event) -> str:
 
 
 def _in_text(message: Term) -> str:
-    if type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL:
+    if type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL and is_caller(message[1]):
         return f"got call {shown(message[2])} from {shown(message[1][0])}"
     if type(message) is tuple and len(message) == 2 and message[0] == GEN_CAST:
         return f"got cast {shown(message[1])}"

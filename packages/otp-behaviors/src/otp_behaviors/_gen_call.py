@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from sys import getrefcount
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from etf_codec import Atom, ImproperList, Pid, Reference, Term
 
@@ -373,6 +373,11 @@ def waiter_of(kernel: Kernel) -> Waiter:
 def cast(kernel: Kernel, sender: Pid, to: ServerRef, message: Term) -> None:
     """Send a cast (`gen_server:cast/2`): no reply, no error if nobody is there."""
     kernel.send(sender, to, (GEN_CAST, message))
+
+
+def is_caller(term: Term) -> TypeGuard[Caller]:
+    """Tell whether a term can be answered: whoever sends a request may put anything into it."""
+    return type(term) is tuple and len(term) == 2 and type(term[0]) is Pid
 
 
 def reply(kernel: Kernel, sender: Pid, caller: Caller, term: Term) -> None:

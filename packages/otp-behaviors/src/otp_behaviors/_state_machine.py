@@ -20,7 +20,7 @@ from otp_behaviors._behavior import BehaviorProcess, Work, reason_of
 from otp_behaviors._debug import Debug
 from otp_behaviors._effects import StatemReport, label_of
 from otp_behaviors._errors import NO_REPLY, BadReturn, Ignore, Stop
-from otp_behaviors._gen_call import reply
+from otp_behaviors._gen_call import is_caller, reply
 from otp_behaviors._kernel import TURN, Kernel
 from otp_behaviors._process import Process
 from otp_behaviors._process_table import EXITED, IDLE
@@ -207,9 +207,10 @@ class StatemProcess(BehaviorProcess):
             if not isinstance(error, BadReturn):
                 self.state = self.change.old  # A state whose `Enter` crashes has not been entered.
             return self.stop(reason_of(error), error)
-        if error.reply is not NO_REPLY and isinstance(self._event, Call):
-            reply(self.kernel, self.pid, self._event.caller, error.reply)
-            self._note("out", error.reply, self._event.caller)
+        event = self._event
+        if error.reply is not NO_REPLY and isinstance(event, Call) and is_caller(event.caller):
+            reply(self.kernel, self.pid, event.caller, error.reply)
+            self._note("out", error.reply, event.caller)
         return self.stop(error.reason)
 
     # What comes of it

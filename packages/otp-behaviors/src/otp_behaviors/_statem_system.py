@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from etf_codec import Atom, Term
 
 from otp_behaviors._debug import Debug, shown
+from otp_behaviors._gen_call import is_caller
 from otp_behaviors._process import Process
 from otp_behaviors._server_system import formatted, replace_attributes, state_of
 from otp_behaviors._statem_change import Change, Key, Running
@@ -66,7 +67,7 @@ def statem_event_text(event: tuple[Term, ...]) -> str:
 
 def _event_text(event: Term) -> str:
     type_, content = event
-    if type(type_) is tuple and type_[0] == CALL:
+    if type(type_) is tuple and type_[0] == CALL and is_caller(type_[1]):
         return f"call {shown(content)} from {shown(type_[1][0])}"
     return f"{shown(type_)} {shown(content)}"
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import CoroutineType
 from typing import Any, ClassVar, Final
 
-from etf_codec import Atom, Pid, Term, to_text
+from etf_codec import Atom, Term, to_text
 
 from otp_behaviors._debug import LOG_SIZE, MAX_LOG_SIZE, Debug, debug_options, event_text
-from otp_behaviors._gen_call import Caller, reply
+from otp_behaviors._gen_call import Caller, is_caller, reply
 from otp_behaviors._process import Process
 from otp_behaviors._reasons import from_exception
 from otp_behaviors._signals import Exit
@@ -126,8 +126,7 @@ def is_system(message: Term) -> bool:
     """Tell whether a message is `{system, {Pid, Tag}, Request}`."""
     if type(message) is not tuple or len(message) != 3 or message[0] != SYSTEM:
         return False
-    caller = message[1]
-    return type(caller) is tuple and len(caller) == 2 and isinstance(caller[0], Pid)
+    return is_caller(message[1])
 
 
 def handle_system(target: SystemProcess, message: Term) -> Work | None:
