@@ -76,7 +76,6 @@ SPINES: Final = {
 # What they do is measured to be several times as fast as through anyio; each has a twin on anyio.
 ASYNCIO_FILES: Final = {
     "ergo_node._event_loop_asyncio",
-    "ergo_node._short_way_asyncio",
     "ergo_node._transport_asyncio",
     "otp_behaviors._waiter_asyncio",
 }

@@ -29,7 +29,7 @@ from paths import WARM, Server, start_counting  # noqa: E402  # after the clock
 
 CALLS: Final = 20
 MARKED: Final[dict[str, tuple[str, ...]]] = {
-    "ergo_node._short_way_asyncio:ShortWay": ("data_received",),
+    "ergo_node._short_way:ShortWay": ("data_received",),
     "ergo_node._transport_asyncio:ProtocolTransport": ("transmit",),
     "otp_behaviors._deliveries:Deliveries": ("message_received", "alias_received"),
     "otp_behaviors._gen_server:ServerProcess": ("take", "_handle"),

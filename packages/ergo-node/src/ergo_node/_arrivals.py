@@ -16,10 +16,9 @@ from otp_behaviors import RemoteName, Runtime
 
 from ergo_node._busy_wait import BusyWait, EventLoop
 from ergo_node._flow import Flow
-from ergo_node._short_way_asyncio import ShortWay
+from ergo_node._short_way import ShortWay
 from ergo_node._system_processes import guarded
 from ergo_node._transport import Transport
-from ergo_node._transport_asyncio import ProtocolTransport
 
 BONDS_AT_ONCE: Final = 2
 """A spawn request can make a link and a monitor; no signal makes more."""
@@ -67,8 +66,9 @@ class Arrivals:
     def connected(self, transport: Transport) -> None:
         """A connection is up."""
         plain = transport.from_wire is not None and transport.from_wire.identifiers is None
-        if plain and transport.tls is None and isinstance(transport, ProtocolTransport):
-            transport.shorten(ShortWay(transport, self._runtime, self._busy_wait, self._loop))
+        if plain and transport.tls is None:
+            way = ShortWay(transport, self._runtime, self._busy_wait, self._loop)
+            transport.shorten(way.data_received)
 
     def deliver(self, transport: Transport, messages: list[tuple[ControlMessage, Term]]) -> None:
         """Take messages of one read of a connection, in their order, and let the processes run."""

@@ -7,7 +7,7 @@ written together, and a peer that does not read never stops us from reading.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
@@ -170,14 +170,21 @@ class Transport(ABC):
                 self._relieved = anyio.Event()
             await self._relieved.wait()
 
-    # For those who have the socket
+    # For those who have the socket, or take what it brings
 
-    def _begin(self) -> None:
-        if self.tls is not None:
-            self.tls.begin()
+    @abstractmethod
+    def shorten(self, way: Callable[[bytes], None]) -> None:
+        """Give a function what is read from now on; it hands on what it does not handle.
 
-    def _received(self, data: bytes) -> None:
-        """Bytes came from the socket."""
+        Either to `data_received`, or, with the messages made of it, to `received`.
+        """
+
+    @abstractmethod
+    def fail(self, error: BaseException) -> None:
+        """A read could not be handled: end `run` with the error."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came from the socket: handle them."""
         if self.tls is not None:
             try:
                 data = self.tls.decrypt(data)
@@ -185,11 +192,11 @@ class Transport(ABC):
                 self._fail(error)
                 return
         if data:
-            self.bytes_read += len(data)
-            self._take(self.connection.receive_messages(data))
+            self.received(self.connection.receive_messages(data), len(data))
 
-    def _take(self, messages: Messages | None) -> None:
-        """Messages came, or something else."""
+    def received(self, messages: Messages | None, size: int) -> None:
+        """Handle what `Connection.receive_messages` returned of a read of so many bytes."""
+        self.bytes_read += size
         if messages is None:
             self._report()
         elif messages:
@@ -197,6 +204,10 @@ class Transport(ABC):
             if len(messages) > 1:
                 self.may_write = False
             self._deliver(self, messages)
+
+    def _begin(self) -> None:
+        if self.tls is not None:
+            self.tls.begin()
 
     def _ended(self) -> None:
         """The socket has ended, or broke."""
@@ -279,6 +290,7 @@ class StreamTransport(Transport):
         self._handling = False
         self._reading = anyio.Event()
         self._reading.set()
+        self._take_data: Callable[[bytes], None] = self.data_received
 
     async def run(self) -> None:
         """Read and write until the connection has ended, one way or the other; then close the stream."""
@@ -315,10 +327,10 @@ class StreamTransport(Transport):
         except (EtfError, LocalProtocolError):
             return False
         self.may_write = False
-        self._send_now(sock, [packet] if packet else joined(self._output()))
+        self._send_now(sock, (packet,) if packet else joined(self._output()))
         return True
 
-    def _send_now(self, sock: socket, pieces: list[bytes | memoryview]) -> None:
+    def _send_now(self, sock: socket, pieces: Sequence[bytes | memoryview]) -> None:
         for index, piece in enumerate(pieces):
             try:
                 sent = sock.send(piece)
@@ -330,6 +342,14 @@ class StreamTransport(Transport):
                 break
         if self._in_flight or self.connection.bytes_pending:
             self._written.set()
+
+    def shorten(self, way: Callable[[bytes], None]) -> None:
+        """Give a function what is read from now on."""
+        self._take_data = way
+
+    def fail(self, error: BaseException) -> None:
+        """A read could not be handled: end the task that reads, and so `run`."""
+        raise error
 
     def _timed(self) -> None:
         if self.closed is not None:
@@ -366,7 +386,7 @@ class StreamTransport(Transport):
                 if not self._reading.is_set():
                     await self._reading.wait()
                 self.may_write = self._handling = True
-                self._received(data)
+                self._take_data(data)
                 self.may_write, self._handling = True, False
             if self.connection.bytes_pending or self.tls is not None or self.closed is not None:
                 self.flush()
@@ -376,8 +396,9 @@ class StreamTransport(Transport):
 
     async def _receive_at(self, sock: socket) -> bytes:
         """The same without the stream, which tries to read before it waits, mostly for nothing."""
+        descriptor = sock.fileno()
         while True:
-            await anyio.wait_readable(sock)
+            await anyio.wait_readable(descriptor)
             try:
                 data = sock.recv(READ_BYTES)
             except BlockingIOError:

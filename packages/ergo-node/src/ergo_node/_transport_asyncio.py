@@ -66,12 +66,11 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle what was read, and write what came out of it."""
-        self._handle_read(partial(self._received, data))
+        self._handle_read(partial(super().data_received, data))
 
     def received(self, messages: Messages | None, size: int) -> None:
-        """The same for what `Connection.receive_messages` returned of a read of so many bytes."""
-        self.bytes_read += size
-        self._handle_read(partial(self._take, messages))
+        """The same for what was made of a read of so many bytes."""
+        self._handle_read(partial(super().received, messages, size))
 
     def _handle_read(self, take: Callable[[], None]) -> None:
         self._reading = self.may_write = True
@@ -85,7 +84,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             self.write_rest()
 
     def fail(self, error: BaseException) -> None:
-        """End `run` with an error: uvloop would end the connection with it, and nothing else."""
+        """A read could not be handled: uvloop would end the connection with the error, and nothing else."""
         self._error = error
         self._woken.set()
 
@@ -222,9 +221,9 @@ class ProtocolTransport(Transport, asyncio.Protocol):
             if not self._io.is_closing():
                 self._io.resume_reading()
 
-    def shorten(self, way: asyncio.Protocol) -> None:
-        """Have the event loop call another protocol from now on, which hands on what it does not handle."""
-        self._io.set_protocol(way)
+    def shorten(self, way: Callable[[bytes], None]) -> None:
+        """Have the event loop call a function with what it reads from now on."""
+        self._io.set_protocol(Shortened(self, way))
 
     def _timed(self) -> None:
         self._woken.set()
@@ -253,6 +252,20 @@ class ProtocolTransport(Transport, asyncio.Protocol):
                 write(piece)
             if not connection.bytes_pending:
                 return
+
+
+class Shortened:
+    """What the event loop calls in the place of a transport whose reads another one takes.
+
+    It asks the protocol for its `data_received` once, so there is none of its own in between.
+    """
+
+    def __init__(self, transport: ProtocolTransport, way: Callable[[bytes], None]) -> None:
+        self.data_received = way
+        self.eof_received = transport.eof_received
+        self.connection_lost = transport.connection_lost
+        self.pause_writing = transport.pause_writing
+        self.resume_writing = transport.resume_writing
 
 
 class Doorman(asyncio.Protocol):

@@ -1,6 +1,7 @@
 """The short way of a message and the long one: what they lead to is the same."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import anyio.lowlevel
 import pytest
 from ergo_node import Epmd, Node
 from ergo_node._arrivals import Arrivals
-from ergo_node._transport import Transport
+from ergo_node._transport import StreamTransport, Transport
 from erldist_proto import ALTACT_ALIAS, AltactSigSend
 from etf_codec import Atom, Reference
 from otp_behaviors import (
@@ -31,11 +32,13 @@ ROUNDS = 20
 Pair = tuple[Node, Node]
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=["asyncio", "uvloop", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
-    if request.param:
+    if request.param == "trio":
+        return "trio", {}
+    if request.param == "uvloop":
         pytest.importorskip("uvloop", exc_type=ImportError)
-    return "asyncio", {"use_uvloop": request.param}
+    return "asyncio", {"use_uvloop": request.param == "uvloop"}
 
 
 @pytest.fixture(params=["short", "long"])
@@ -62,6 +65,15 @@ def transport(node: Node, peer: Node) -> Transport:
     connections = node._connections
     assert connections is not None
     return connections.departures.up[peer.name].transport
+
+
+def break_socket(end: Transport) -> None:
+    """Break it as a network does: before the event loop tells of it."""
+    broken: Any = end
+    if isinstance(end, StreamTransport):
+        broken._socket.shutdown(socket.SHUT_RDWR)
+    else:
+        broken._io.abort()
 
 
 class Worker(GenServer):
@@ -243,6 +255,7 @@ async def test_many_callers_and_one(pair: Pair, way: str) -> None:
     assert list(callee.callers) == [callee.spare]  # one call that is over, to be the next
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 async def test_a_call_that_is_cancelled_as_its_answer_comes_leaves_nothing(pair: Pair, way: str) -> None:
     near, far = pair
     worker = await far.start(Worker)
@@ -302,8 +315,7 @@ async def test_a_socket_that_has_just_broken_is_no_error_of_the_sender(pair: Pai
     with anyio.fail_after(20):
         for _ in range(3):
             assert await near.call(worker.pid, "plain") == b"plain"
-            broken: Any = transport(near, far)
-            broken._io.abort()  # by the event loop, before it tells
+            break_socket(transport(near, far))
             with pytest.raises(NoConnection):
                 await near.call(worker.pid, "plain")
 

@@ -7,14 +7,12 @@ nothing else to do, or the answer that a call waits for. What the transport, `Ar
 
 from __future__ import annotations
 
-import asyncio
-
 from erldist_proto import ALTACT_ALIAS, AliasSend, AltactSigSend, ControlMessage, SendSender
 from etf_codec import Reference
 from otp_behaviors import Runtime
 
 from ergo_node._busy_wait import BusyWait, EventLoop
-from ergo_node._transport_asyncio import ProtocolTransport
+from ergo_node._transport import Transport
 
 
 def answered(message: ControlMessage) -> Reference | None:
@@ -24,8 +22,8 @@ def answered(message: ControlMessage) -> Reference | None:
     return None
 
 
-class ShortWay(asyncio.Protocol):
-    """What the event loop calls while a connection is up, in the place of its transport.
+class ShortWay:
+    """What takes the reads of a connection while it is up, before its transport does.
 
     Args:
         transport: that of the connection, without TLS; the peer knows this node by its own name.
@@ -34,9 +32,7 @@ class ShortWay(asyncio.Protocol):
         loop: the event loop.
     """
 
-    def __init__(
-        self, transport: ProtocolTransport, runtime: Runtime, busy_wait: BusyWait, loop: EventLoop
-    ) -> None:
+    def __init__(self, transport: Transport, runtime: Runtime, busy_wait: BusyWait, loop: EventLoop) -> None:
         self._transport = transport
         self._connection = transport.connection
         self._runtime = runtime
@@ -47,7 +43,7 @@ class ShortWay(asyncio.Protocol):
         self._loop = loop
 
     def data_received(self, data: bytes) -> None:
-        """Handle what was read, and write what came out of it."""
+        """Handle what was read, and have written what came out of it."""
         transport, kernel, table = self._transport, self._kernel, self._table
         connection = self._connection
         receive_message = connection.receive_message
@@ -74,7 +70,8 @@ class ShortWay(asyncio.Protocol):
                         target.alias_message(alias, payload)
         except BaseException as error:
             transport.fail(error)
-        kernel.held = False
+        finally:
+            kernel.held = False
         if not handled:
             transport.received([received], len(data))
             return
@@ -87,21 +84,3 @@ class ShortWay(asyncio.Protocol):
                 busy_wait.came = True  # as `message`, without a call of its own
             else:
                 busy_wait.message(self._loop)
-
-    # The rest is the transport's
-
-    def eof_received(self) -> bool:
-        """The peer has ended its side."""
-        return self._transport.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
-        self._transport.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The peer does not read, or slowly."""
-        self._transport.pause_writing()
-
-    def resume_writing(self) -> None:
-        """The peer reads again."""
-        self._transport.resume_writing()
