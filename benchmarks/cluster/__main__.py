@@ -22,7 +22,7 @@ from contenders import Contenders
 from costs import costs
 from report import sentence, table, write, write_readme
 from results import Results
-from rows import ERGO, MORE, PYTHON, TEN, Row
+from rows import ERGOS, MORE, PYTHON, TEN, Row
 
 OUTPUT: Final = Path(__file__).parents[2] / "build" / "benchmarks"
 
@@ -74,8 +74,8 @@ def asked(row: Row, contender: str, contenders: Contenders, seconds: float, roun
         if contender in PYTHON:
             sys.exit(f"{row.title}, {contender}: {failure}")
         contenders.missing[f"{contender} in {row.title}, round {round + 1}"] = str(failure)
-        if contender == ERGO:
-            contenders.start_ergo()
+        if contender in ERGOS:
+            contenders.start_ergo(contender)
         return {}
     if "count" in answer:
         answer[row.name] = answer["seconds"] / answer["count"] * 1e6

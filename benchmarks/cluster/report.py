@@ -11,7 +11,7 @@ from typing import Any, Final
 from bars import verdicts
 from contenders import Contenders
 from results import Line, Results, Where
-from rows import CONTENDERS, ERGO, OTP, SHORT_TURNS, TEN, TURNS
+from rows import CONTENDERS, ERGO, ERGOS, OTP, SHORT_TURNS, TEN, TURNS
 
 README: Final = Path(__file__).parents[2] / "README.md"
 BEGIN: Final = "<!-- benchmarks/cluster --write-readme writes what follows -->"
@@ -22,7 +22,7 @@ README_CONTENDERS: Final = (
     "trio",
     "uvloop, pure",
     OTP,
-    ERGO,
+    *ERGOS,
     "to OTP",
     "from OTP",
     "socket",

@@ -7,7 +7,7 @@ written together, and a peer that does not read never stops us from reading.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from socket import socket
@@ -288,8 +288,8 @@ class StreamTransport(Transport):
         self._gone = False
         # While a read is being handled: what waits then is written after it.
         self._handling = False
-        self._reading = anyio.Event()
-        self._reading.set()
+        # Set while it is not to be read: told when it is again.
+        self._resumed: anyio.Event | None = None
         self._take_data: Callable[[bytes], None] = self.data_received
 
     async def run(self) -> None:
@@ -327,21 +327,25 @@ class StreamTransport(Transport):
         except (EtfError, LocalProtocolError):
             return False
         self.may_write = False
-        self._send_now(sock, (packet,) if packet else joined(self._output()))
+        if not packet:
+            self._send_now(sock, joined(self._output()))
+        elif (sent := taken(sock, packet)) < len(packet):
+            self._leave([memoryview(packet)[sent:]])
         return True
 
-    def _send_now(self, sock: socket, pieces: Sequence[bytes | memoryview]) -> None:
+    def _send_now(self, sock: socket, pieces: list[bytes | memoryview]) -> None:
         for index, piece in enumerate(pieces):
-            try:
-                sent = sock.send(piece)
-            except OSError:
-                sent = 0  # it is full, or broken: the task that writes will see
-            if sent < len(piece):
-                self._left = [memoryview(piece)[sent:], *pieces[index + 1 :]]
-                self._in_flight = sum(map(len, self._left))
+            if (sent := taken(sock, piece)) < len(piece):
+                self._leave([memoryview(piece)[sent:], *pieces[index + 1 :]])
                 break
-        if self._in_flight or self.connection.bytes_pending:
+        if self.connection.bytes_pending:
             self._written.set()
+
+    def _leave(self, pieces: list[bytes | memoryview]) -> None:
+        """Leave what the socket does not take at once to the task that writes."""
+        self._left = pieces
+        self._in_flight = sum(map(len, pieces))
+        self._written.set()
 
     def shorten(self, way: Callable[[bytes], None]) -> None:
         """Give a function what is read from now on."""
@@ -355,7 +359,7 @@ class StreamTransport(Transport):
         if self.closed is not None:
             # A peer that does not read cannot keep what is left from being given up.
             self._writing.deadline = anyio.current_time() + SHUTDOWN_GRACE
-            self._reading.set()
+            self._read_on()
             self._written.set()
         self._retimed.set()
 
@@ -366,14 +370,19 @@ class StreamTransport(Transport):
 
     def pause_reading(self) -> None:
         """Read no more, after the read that is under way."""
-        if self._reading.is_set() and self.closed is None:
+        if self._resumed is None and self.closed is None:
             self.connection.pause_reading()
-            self._reading = anyio.Event()
+            self._resumed = anyio.Event()
 
     def resume_reading(self) -> None:
         """Read again."""
         self.connection.resume_reading()
-        self._reading.set()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
 
     async def _read(self) -> None:
         receive = self._receive if self._socket is None else partial(self._receive_at, self._socket)
@@ -383,8 +392,8 @@ class StreamTransport(Transport):
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 self._ended()
             else:
-                if not self._reading.is_set():
-                    await self._reading.wait()
+                if self._resumed is not None:
+                    await self._resumed.wait()
                 self.may_write = self._handling = True
                 self._take_data(data)
                 self.may_write, self._handling = True, False
@@ -396,9 +405,8 @@ class StreamTransport(Transport):
 
     async def _receive_at(self, sock: socket) -> bytes:
         """The same without the stream, which tries to read before it waits, mostly for nothing."""
-        descriptor = sock.fileno()
         while True:
-            await anyio.wait_readable(descriptor)
+            await anyio.wait_readable(sock)
             try:
                 data = sock.recv(READ_BYTES)
             except BlockingIOError:
@@ -450,6 +458,14 @@ class StreamTransport(Transport):
                 self._gone = True
                 self._in_flight = 0
                 self._relieve()
+
+
+def taken(sock: socket, piece: bytes | memoryview) -> int:
+    """Send what the socket takes at once; how many bytes. None if it is broken, as the next write says."""
+    try:
+        return sock.send(piece)
+    except OSError:
+        return 0
 
 
 def joined(pieces: list[bytes | memoryview]) -> list[bytes | memoryview]:
