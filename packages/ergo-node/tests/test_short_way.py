@@ -10,7 +10,8 @@ import anyio.lowlevel
 import pytest
 from ergo_node import Epmd, Node
 from ergo_node._arrivals import Arrivals
-from ergo_node._transport import StreamTransport, Transport
+from ergo_node._transport import Transport
+from ergo_node._transport_stream import StreamTransport
 from erldist_proto import ALTACT_ALIAS, AltactSigSend
 from etf_codec import Atom, Reference
 from otp_behaviors import (

@@ -9,7 +9,8 @@ import pytest
 import trio.testing
 from anyio.streams.stapled import StapledObjectStream
 from ergo_node._config import SHUTDOWN_GRACE
-from ergo_node._transport import JOIN_BYTES, StreamTransport, Transport, Wiring, joined
+from ergo_node._transport import JOIN_BYTES, Transport, Wiring, joined
+from ergo_node._transport_stream import StreamTransport
 from erldist_proto import Closed, Connection, ControlMessage, Event, Received, SendSender
 from erldist_proto.testing import connected_pair
 from etf_codec import Pid, Term

@@ -14,7 +14,8 @@ import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
-from ergo_node._transport import StreamTransport, Transport, Wiring
+from ergo_node._transport import Transport, Wiring
+from ergo_node._transport_stream import StreamTransport
 
 logger: Final = logging.getLogger("ergo_node")
 
