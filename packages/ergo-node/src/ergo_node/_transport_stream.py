@@ -41,7 +41,7 @@ class StreamTransport(Transport):
         self._gone = False
         # While a read is being handled: what waits then is written after it.
         self._handling = False
-        # Set while it is not to be read: told when it is again.
+        # Not None while nothing is to be read; set when it is to be read again.
         self._resumed: anyio.Event | None = None
         self._take_data: Callable[[bytes], None] = self.data_received
 
