@@ -11,8 +11,8 @@ PYTHON: Final = (*LOOPS, PURE)
 OTP: Final = "OTP"
 ERGO: Final = "Ergo 1.1"
 ERGO_AT_BEST: Final = "Ergo 1.1, Go 1.13"
-"""Built as when it was new, and all of it on one core: as fast as two of its nodes are. What it writes waits
-for a timer of 200 ns, and since Go 1.14 a timer may have to wait for a millisecond when cores are idle."""
+"""Built by a Go of its time, and all of it on one core: the best that was found for two of its nodes. Where a
+process takes long to wake, a call takes 31 us so, and 580 with the Go of 2026, which has two cores."""
 
 ERGOS: Final = (ERGO, ERGO_AT_BEST)
 TO_OTP: Final = "to OTP"
