@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -27,6 +28,22 @@ STORY = (
     "the supervisor has restarted it: get -> 10",
     "Both nodes have stopped",
 )
+CTRL_C_AS_A_SCOPE_IS_LEFT = """
+import signal
+import sys
+
+from ergo_node.cli import main
+
+
+def strike(frame, event, argument):
+    if frame.f_code.co_name == "__exit__" and frame.f_back.f_code.co_name == "fail_at":
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGINT)
+
+
+sys.settrace(strike)
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 class Doubler(GenServer):
@@ -128,12 +145,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("ergo-node 0.")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C of another process is a POSIX signal")
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-async def test_ctrl_c(epmd: Epmd, backend: str) -> None:
-    """While it waits for a node that accepts connections and says nothing."""
+@asynccontextmanager
+async def mute(epmd: Epmd) -> AsyncIterator[anyio.Event]:
+    """A node, mute@127.0.0.1, that accepts connections and says nothing; the event tells of the first."""
     connected = anyio.Event()
 
     async def say_nothing(stream: SocketStream) -> None:
@@ -148,10 +162,23 @@ async def test_ctrl_c(epmd: Epmd, backend: str) -> None:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(listener.serve, say_nothing)
-        arguments = ["ping", "--backend", backend, "--cookie", COOKIE, "--epmd-port", str(epmd.port)]
-        async with await anyio.open_process(
-            [sys.executable, "-m", "ergo_node", *arguments, "mute@127.0.0.1"]
-        ) as process:
+        yield connected
+        tasks.cancel_scope.cancel()
+
+
+def ping_mute(epmd: Epmd, backend: str) -> list[str]:
+    return ["ping", "--backend", backend, "--cookie", COOKIE, "--epmd-port", str(epmd.port), "mute@127.0.0.1"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C of another process is a POSIX signal")
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_ctrl_c(epmd: Epmd, backend: str) -> None:
+    """While it waits for a node that accepts connections and says nothing."""
+    async with mute(epmd) as connected:
+        command = [sys.executable, "-m", "ergo_node", *ping_mute(epmd, backend)]
+        async with await anyio.open_process(command) as process:
             with anyio.fail_after(15):
                 await connected.wait()
                 begun = anyio.current_time()
@@ -160,7 +187,18 @@ async def test_ctrl_c(epmd: Epmd, backend: str) -> None:
             assert anyio.current_time() - begun < 3
             assert process.stderr is not None
             assert b"".join([data async for data in process.stderr]) == b""
-        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_ctrl_c_as_a_scope_is_left(epmd: Epmd, backend: str) -> None:
+    """Were it raised there, the scope would stay open: trio has no way on from that."""
+    async with mute(epmd):
+        with anyio.fail_after(15):
+            command = [sys.executable, "-c", CTRL_C_AS_A_SCOPE_IS_LEFT, *ping_mute(epmd, backend)]
+            result = await anyio.run_process(command, check=False)
+    assert (result.returncode, result.stderr) == (130, b"")
 
 
 def test_certs_makes_what_erlang_and_python_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

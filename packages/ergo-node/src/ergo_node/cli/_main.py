@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -22,7 +21,12 @@ from ergo_node.cli._demo import demo
 from ergo_node.cli._doctor import add_arguments as add_doctor_arguments
 from ergo_node.cli._doctor import doctor
 
-BACKENDS: Final = ("asyncio", "trio")
+BACKENDS: Final[dict[str, dict[str, Any]]] = {
+    "asyncio": {},
+    # Else trio raises Ctrl-C in whatever task runs, at whatever line, and no `with` there is safe from it.
+    "trio": {"restrict_keyboard_interrupt_to_checkpoints": True},
+}
+"""What runs the tasks, and its options: with both, Ctrl-C ends the main task where that waits."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,15 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL)
-    # Ctrl-C may strike between the making of a coroutine and its start, and Python tell of it at the end:
-    # no fault to show a user.
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    backend = options.backend
     try:
-        anyio.run(options.command, options, backend=options.backend)
+        anyio.run(options.command, options, backend=backend, backend_options=BACKENDS[backend])
     except KeyboardInterrupt:
         return 130
     except BaseExceptionGroup as group:
-        # trio raises Ctrl-C in whichever task runs, so task groups wrap it.
+        # On trio it is raised where the main task waits, and a task group around that wraps it.
         if group.subgroup(KeyboardInterrupt) is None:
             raise
         return 130
