@@ -1,6 +1,7 @@
 """The shell over anyio: what it starts, stops, lets through and never leaves behind."""
 
 from collections.abc import Callable
+from time import process_time
 from typing import Any
 
 import anyio
@@ -241,9 +242,9 @@ async def test_a_tight_loop_lets_others_run(verb: str) -> None:
     async with LocalRuntime() as runtime, anyio.create_task_group() as tasks:
         server = await runtime.start(Teller, print)
         tasks.start_soon(other)
-        until = anyio.current_time() + 0.1
         talk = getattr(server, verb)
-        while anyio.current_time() < until:
+        until = process_time() + 0.1  # what other programs take of the machine does not count
+        while process_time() < until:
             await talk(1)
         # Each turn is at most a few milliseconds after the one before: with none at all the loop starved it.
         assert turns >= 5
