@@ -15,6 +15,7 @@
 its shell over anyio; `ergo-node` gives the same kernel a network.
 """
 
+from otp_behaviors import _event_requests as gen_event
 from otp_behaviors import _sys as sys
 from otp_behaviors._application import Application
 from otp_behaviors._channel import Channel
@@ -27,10 +28,12 @@ from otp_behaviors._effects import (
     ChildStarted,
     CrashReport,
     Effect,
+    EventReport,
     StatemReport,
     SupervisorReport,
     TerminateReport,
     UnexpectedMessage,
+    UnhandledInfo,
 )
 from otp_behaviors._errors import (
     NO_REPLY,
@@ -44,7 +47,9 @@ from otp_behaviors._errors import (
     Stop,
     Unhandled,
 )
+from otp_behaviors._event_handler import EventHandler
 from otp_behaviors._gen_call import CALL_TIMEOUT, Caller, undeliverable
+from otp_behaviors._gen_event import GenEvent
 from otp_behaviors._gen_server import GenServer
 from otp_behaviors._gen_statem import GenStatem, state_function
 from otp_behaviors._handle import ServerHandle, Watch
@@ -134,10 +139,13 @@ __all__ = [
     "Effect",
     "Enter",
     "Event",
+    "EventHandler",
+    "EventReport",
     "EventTimeout",
     "Exit",
     "ExitError",
     "ExitSignal",
+    "GenEvent",
     "GenServer",
     "GenStatem",
     "GroupLeaderSignal",
@@ -175,11 +183,13 @@ __all__ = [
     "Timer",
     "UnexpectedMessage",
     "Unhandled",
+    "UnhandledInfo",
     "UnlinkAckSignal",
     "UnlinkSignal",
     "Watch",
     "destination",
     "from_exception",
+    "gen_event",
     "is_clean",
     "process_info",
     "run_remote",

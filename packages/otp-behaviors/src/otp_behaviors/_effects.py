@@ -143,6 +143,21 @@ class StatemReport(TerminateReport):
 
 
 @dataclass(slots=True)
+class EventReport:
+    """Effect: a handler was taken out of its event manager, as a callback of it failed.
+
+    `status()` returns `state`, `message` and `reason`, as the handler's `format_status` shows them.
+    `manager` and `name` are the event manager's, and `label` is the label of its process.
+    """
+
+    manager: Pid
+    name: str | None
+    handler: Term
+    status: Callable[[], dict[str, Any]] = field(repr=False)
+    label: Term = UNDEFINED
+
+
+@dataclass(slots=True)
 class SupervisorReport:
     """Effect: a supervisor saw something go wrong with a child (`start_error`, `child_terminated` …)."""
 
@@ -193,6 +208,14 @@ class UnexpectedMessage:
 
 
 @dataclass(slots=True)
+class UnhandledInfo:
+    """Effect: an event handler without `handle_info` got a message of its manager."""
+
+    module: Atom
+    message: Term
+
+
+@dataclass(slots=True)
 class DebugOutput:
     """Effect: print a line on standard output, for whoever traces a process."""
 
@@ -207,5 +230,7 @@ Report: TypeAlias = (
     | ApplicationStarted
     | ApplicationExited
     | UnexpectedMessage
+    | EventReport
+    | UnhandledInfo
 )
 Effect: TypeAlias = Await | Cancel | Report | DebugOutput

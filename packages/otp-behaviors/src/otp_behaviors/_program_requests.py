@@ -10,7 +10,7 @@ from etf_codec import Atom, Pid, Term
 from otp_behaviors._gen_call import CALL_TIMEOUT
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import Waiter
-from otp_behaviors._requests import Asker, abcast, multi_call, system_call
+from otp_behaviors._requests import NOTIFY, Asker, abcast, event_call, multi_call, system_call
 from otp_behaviors._shell import ServerRef
 
 
@@ -31,6 +31,8 @@ class Program(Protocol):
     @property
     def _client(self) -> Client: ...
 
+    async def send(self, to: ServerRef, message: Term) -> None: ...
+
 
 class ProgramRequests:
     """The part of a runtime that makes requests."""
@@ -44,6 +46,18 @@ class ProgramRequests:
             CallTimeout, NoProcess, NoConnection, ExitError: as `call` does.
         """
         return await system_call(_asker(self), to, request, timeout)
+
+    async def notify(self: Program, to: ServerRef, event: Term) -> None:
+        """Send an event to an event manager (`gen_event:notify/2`); errors are those of `send`."""
+        await self.send(to, (NOTIFY, event))
+
+    async def event_call(self: Program, to: ServerRef, request: Term, timeout: float | None = None) -> Any:
+        """Send a request to an event manager, `{Pid, From, Request}`, and return the answer; see `gen_event`.
+
+        Raises:
+            CallTimeout, NoProcess, NoConnection, ExitError: as `call` does.
+        """
+        return await event_call(_asker(self), to, request, timeout)
 
     async def multi_call(
         self: Program, nodes: Iterable[str], name: str | Atom, request: Term, timeout: float | None = None

@@ -19,11 +19,13 @@ from otp_behaviors._effects import (
     ChildStarted,
     ChildStartedOnRequest,
     CrashReport,
+    EventReport,
     Facts,
     StatemReport,
     SupervisorReport,
     TerminateReport,
     UnexpectedMessage,
+    UnhandledInfo,
 )
 from otp_behaviors._errors import ExitError, Stop
 
@@ -165,6 +167,23 @@ def _statem(report: StatemReport, node: str) -> Entry:
     return Entry("State machine %s terminating: %s%s", (who, shown(status["reason"]), lines), told)
 
 
+def _event(report: EventReport, node: str) -> Entry:
+    status = report.status()
+    facts: Facts = [
+        ("handler", report.handler),
+        ("name", Atom(report.name) if report.name else report.manager),
+        ("last_message", status["message"]),
+        ("state", status["state"]),
+        ("reason", status["reason"]),
+        ("process_label", report.label),
+    ]
+    told = {"label": ("gen_event", "terminate"), **_bounded_dict(facts)}
+    who = _who(report.manager, report.name)
+    lines = _lines([fact for fact in facts[2:] if fact[0] != "reason"])
+    text = "Event handler %s of %s crashed: %s%s"
+    return Entry(text, (_text(report.handler), who, shown(status["reason"]), lines), told)
+
+
 def _crash(report: CrashReport, node: str) -> Entry:
     module, function, arity = report.initial_call
     facts: Facts = [
@@ -261,14 +280,27 @@ def _unexpected(report: UnexpectedMessage, node: str) -> Entry:
     return Entry("%s got an unexpected message: %s", (record.name or record.pid, shown(report.message)), told)
 
 
+def _unhandled(report: UnhandledInfo, node: str) -> Entry:
+    told = {
+        "label": ("gen_event", "no_handle_info"),
+        "module": report.module,
+        "message": bounded(report.message),
+    }
+    return Entry(
+        "Event handler %s got an unexpected message: %s", (report.module, shown(report.message)), told
+    )
+
+
 Level: TypeAlias = Literal["ERROR", "WARNING", "INFO", "DEBUG"]
 
 ENTRIES: Final[dict[type, tuple[Level, Callable[[Any, str], Entry]]]] = {
     TerminateReport: ("ERROR", _terminate),
     StatemReport: ("ERROR", _statem),
+    EventReport: ("ERROR", _event),
     CrashReport: ("ERROR", _crash),
     SupervisorReport: ("ERROR", _supervisor),
     UnexpectedMessage: ("WARNING", _unexpected),
+    UnhandledInfo: ("WARNING", _unhandled),
     ChildStarted: ("INFO", _child_started),
     ChildStartedOnRequest: ("DEBUG", _child_started),
     ApplicationStarted: ("INFO", _application_started),

@@ -14,7 +14,7 @@ from otp_behaviors._kernel import Kernel
 from otp_behaviors._process_table import Waiter
 from otp_behaviors._reasons import NOCONNECTION, NOPROC, TIMEOUT
 from otp_behaviors._request_ids import RequestId, RequestIds, Response, answered, reply_in
-from otp_behaviors._requests import Asker, abcast, multi_call, system_call
+from otp_behaviors._requests import NOTIFY, Asker, abcast, event_call, multi_call, system_call
 from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Down
 
@@ -57,6 +57,18 @@ class Requester:
             CallTimeout, NoProcess, NoConnection, ExitError: as `call` does.
         """
         return await system_call(_asker(self), to, request, timeout)
+
+    def notify(self: Requesting, to: ServerRef, event: Term) -> None:
+        """Send an event to an event manager (`gen_event:notify/2`)."""
+        self._kernel.send(self._record.pid, self._kernel.resolve(to), (NOTIFY, event))
+
+    async def event_call(self: Requesting, to: ServerRef, request: Term, timeout: float | None = None) -> Any:
+        """Send a request to an event manager, `{Pid, From, Request}`, and return the answer; see `gen_event`.
+
+        Raises:
+            CallTimeout, NoProcess, NoConnection, ExitError: as `call` does.
+        """
+        return await event_call(_asker(self), to, request, timeout)
 
     async def multi_call(
         self: Requesting,

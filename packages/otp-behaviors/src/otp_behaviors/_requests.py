@@ -21,6 +21,8 @@ from otp_behaviors._signals import RemoteName
 
 SYSTEM: Final = Atom("system")
 SYS: Final = Atom("sys")
+GEN_EVENT: Final = Atom("gen_event")
+NOTIFY: Final = Atom("notify")
 
 
 class Asker(NamedTuple):
@@ -36,12 +38,12 @@ class GenRequest(Request):
 
     Args:
         asker: who makes it.
-        label: `system`, or `$gen_call`.
+        label: `system`, `$gen_call`, or for an event manager the asker's pid.
     """
 
     __slots__ = ("label",)
 
-    def __init__(self, asker: Asker, label: Atom) -> None:
+    def __init__(self, asker: Asker, label: Atom | Pid) -> None:
         super().__init__(asker.kernel, asker.pid, asker.kernel.make_ref(1))
         self.label = label
 
@@ -62,19 +64,40 @@ async def system_call(asker: Asker, to: ServerRef, request: Term, timeout: float
     Raises:
         CallTimeout, NoProcess, NoConnection, ExitError: as `call` does; the reason names `sys`.
     """
-    pending = GenRequest(asker, SYSTEM)
-    _begin(asker.kernel, [(pending, to)], request)
+    return await _ask(GenRequest(asker, SYSTEM), asker, to, request, timeout, _sys_call)
+
+
+async def event_call(asker: Asker, to: ServerRef, request: Term, timeout: float | None) -> Any:
+    """Send a request to an event manager and return the answer, which may be `{error, Reason}`.
+
+    Raises:
+        CallTimeout, NoProcess, NoConnection, ExitError: as `call` does; the reason names `gen_event`.
+    """
+    return await _ask(GenRequest(asker, asker.pid), asker, to, request, timeout, _event_call)
+
+
+async def _ask(
+    pending: GenRequest,
+    asker: Asker,
+    to: ServerRef,
+    request: Term,
+    timeout: float | None,
+    called: Callable[[Kernel, ServerRef, Term, float | None], Term],
+) -> Any:
+    """Send a request, wait for its answer and return that; `called` makes what OTP says was called."""
+    kernel = asker.kernel
+    _begin(kernel, [(pending, to)], request)
     try:
         if not pending.done and not await pending.wait(asker.waiter(), timeout):
-            mfa = _sys_call(asker.kernel, to, request, timeout)
-            raise CallTimeout((TIMEOUT, mfa), f"no answer from {to!r} within {timeout} s")
+            call = called(kernel, to, request, timeout)
+            raise CallTimeout((TIMEOUT, call), f"no answer from {to!r} within {timeout} s")
     finally:
         if not pending.done:
             pending.abandon()
     try:
         return pending.result()
     except ExitError as error:
-        raise failure(error.reason, to, asker.kernel, _sys_call(asker.kernel, to, request, timeout)) from None
+        raise failure(error.reason, to, kernel, called(kernel, to, request, timeout)) from None
 
 
 async def multi_call(
@@ -157,3 +180,11 @@ def _sys_call(kernel: Kernel, to: ServerRef, request: Term, timeout: float | Non
             function, args = (command[0], [command[1]]) if type(command) is tuple else (command, [])
     limit = INFINITY if timeout is None else round(timeout * 1000)
     return (SYS, function, [server_name(kernel, to), *args, limit])
+
+
+def _event_call(kernel: Kernel, to: ServerRef, request: Term, timeout: float | None) -> Term:
+    """`{gen_event, Function, Args}` of a request; the timeout is among them in `call` only."""
+    function, *args = request if type(request) is tuple else (request,)
+    if function == Atom("call"):
+        args.append(INFINITY if timeout is None else round(timeout * 1000))
+    return (GEN_EVENT, function, [server_name(kernel, to), *args])

@@ -18,11 +18,15 @@ PRIVATE: Final = frozenset(("_record", "_kernel"))
 Work = Coroutine[Any, Any, None]
 
 
-class Server(Callbacks, Protocol):
-    """What a server offers to `sys` besides its callbacks."""
+class Shown(Protocol):
+    """What has a status of its own."""
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         """Return the status as it is to be shown."""
+
+
+class Server(Callbacks, Shown, Protocol):
+    """What a server offers to `sys` besides its callbacks."""
 
     def code_change(self, old_version: Any, extra: Any) -> Any:
         """Convert the state for the code that runs now."""
@@ -56,7 +60,7 @@ def replace_attributes(server: object, state: Any) -> None:
     attributes.update(renewed | kept)
 
 
-def formatted(server: Server, status: dict[str, Any]) -> dict[str, Any]:
+def formatted(server: Shown, status: dict[str, Any]) -> dict[str, Any]:
     """Return the status as `format_status` wants it shown; one that fails is said to have (`gen`)."""
     try:
         shown = server.format_status(dict(status))
