@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ergo_node import Node
 from erlang_peer import StartErl
-from etf_codec import Atom
+from etf_codec import Atom, EncodeError
 from otp_behaviors import Child, ExitError, GenServer, RemoteName, Supervisor, sys
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +95,9 @@ async def test_we_look_into_a_server_of_erlang(start_erl: StartErl, node: Node) 
     assert counts["messages_in"] == 0
     with pytest.raises(ExitError):
         await sys.change_code(node, echo, Atom("echo_server"), 1, [])
+    # A function of ours cannot run there, and that is known at once: nobody waits for an answer.
+    with pytest.raises(EncodeError):
+        await sys.replace_state(node, echo, lambda state: state, None)
     assert await node.multi_call([PY, ERL], "nobody", 1, timeout=5.0) == ({}, [PY, ERL])
 
 

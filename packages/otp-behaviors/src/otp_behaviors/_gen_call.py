@@ -416,8 +416,8 @@ def undeliverable(kernel: Kernel, signal: Signal, error: Exception) -> bool:
     """
     sender = kernel.table.by_pid.get(signal.sender) if isinstance(signal.sender, Pid) else None
     if isinstance(signal, MessageSignal) and type(signal.message) is tuple and len(signal.message) == 3:
-        tag, caller, _ = signal.message
-        alias = alias_of(caller[1]) if tag == GEN_CALL else None
+        _, caller, _ = signal.message
+        alias = alias_of(caller[1]) if is_caller(caller) else None
         pending = None if alias is None else kernel.references.alias_target(alias)
         if isinstance(pending, Request):
             pending.abandon()

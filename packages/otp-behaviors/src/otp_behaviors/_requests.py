@@ -184,7 +184,7 @@ def _sys_call(kernel: Kernel, to: ServerRef, request: Term, timeout: float | Non
 
 def _event_call(kernel: Kernel, to: ServerRef, request: Term, timeout: float | None) -> Term:
     """`{gen_event, Function, Args}` of a request; the timeout is among them in `call` only."""
-    function, *args = request if type(request) is tuple else (request,)
+    function, *args = request if type(request) is tuple and request else (request,)
     if function == Atom("call"):
         args.append(INFINITY if timeout is None else round(timeout * 1000))
     return (GEN_EVENT, function, [server_name(kernel, to), *args])
