@@ -16,7 +16,7 @@ from etf_codec import Atom, Pid, Term
 
 from otp_behaviors._errors import ExitError, Ignore, Stop
 from otp_behaviors._gen_call import Caller, is_caller, reply
-from otp_behaviors._kernel import Kernel
+from otp_behaviors._kernel import TURN, Kernel
 from otp_behaviors._process import LocalProcess, Process
 from otp_behaviors._process_table import EXITED, IDLE, RUNNING
 from otp_behaviors._reasons import NORMAL, from_exception, is_clean
@@ -74,9 +74,26 @@ class BehaviorProcess(LocalProcess):
             self.rest()
         return spent + 1
 
-    @abstractmethod
     def handle_all(self) -> Work | None:
         """Handle what there is, of a slice at most, and count it in `reductions`."""
+        kernel = self.kernel
+        spent = 0
+        work = None
+        while work is None and self.status is not EXITED and self.more():
+            if spent == TURN or kernel.deferred:
+                break
+            spent += 1
+            work = self.handle_next()
+        self.reductions += spent
+        return work
+
+    def more(self) -> bool:
+        """Tell whether there is anything to handle."""
+        return bool(self.mailbox)
+
+    @abstractmethod
+    def handle_next(self) -> Work | None:
+        """Handle the next message, or whatever comes before it."""
 
     @abstractmethod
     def started(self) -> Work | None:
@@ -100,7 +117,7 @@ class BehaviorProcess(LocalProcess):
     def rest(self) -> None:
         """Wait for a message, or for the next turn."""
         self.status = IDLE
-        if self.mailbox:
+        if self.more():
             self.kernel.schedule(self)
 
     def returned(self, value: Term) -> None:

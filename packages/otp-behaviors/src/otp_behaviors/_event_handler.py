@@ -10,7 +10,7 @@ from etf_codec import Atom, Pid, Term
 from otp_behaviors._effects import UnhandledInfo
 from otp_behaviors._errors import Unhandled
 from otp_behaviors._process import LocalProcess, Process
-from otp_behaviors._statem_change import same
+from otp_behaviors._same import same
 
 BAD_EVENT: Final = Atom("bad_event")
 BAD_CALL: Final = Atom("bad_call")

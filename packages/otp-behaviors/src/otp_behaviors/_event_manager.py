@@ -20,7 +20,7 @@ from otp_behaviors._errors import ExitError, Ignore, Stop
 from otp_behaviors._event_handler import EventHandler, Installed, Remove, Swap, install, name_of, parts
 from otp_behaviors._event_system import EventSystem, crash_status
 from otp_behaviors._gen_call import Caller, is_caller, reply
-from otp_behaviors._kernel import TURN, Kernel
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import Process
 from otp_behaviors._process_table import EXITED
 from otp_behaviors._reasons import NORMAL, SHUTDOWN, from_exception
@@ -77,19 +77,6 @@ class EventManager(BehaviorProcess):
         self.acknowledge()
         return None
 
-    def handle_all(self) -> Work | None:
-        """Handle messages until there are none, the slice is used up, or a callback has to wait."""
-        kernel, mailbox = self.kernel, self.mailbox
-        spent = 0
-        work = None
-        while work is None and self.status is not EXITED and mailbox:
-            if spent == TURN or kernel.deferred:
-                break
-            spent += 1
-            work = self._handle(mailbox.popleft())
-        self.reductions += spent
-        return work
-
     def terminate(self, reason: Term) -> Work | None:
         """Have every handler go; who supervises one does not go with the manager."""
         return self._drive(self._stop_handlers())
@@ -100,7 +87,9 @@ class EventManager(BehaviorProcess):
     def cancel_timeouts(self) -> None:
         """There are none."""
 
-    def _handle(self, message: Term) -> Work | None:
+    def handle_next(self) -> Work | None:
+        """Handle the next message."""
+        message = self.mailbox.popleft()
         if is_system(message):
             return handle_system(EventSystem(self, self.instance), message)
         if type(message) is Exit and message.pid == self.parent:

@@ -8,12 +8,11 @@ from typing import Any, Final, Protocol
 
 from etf_codec import Atom, Term
 
-from otp_behaviors._debug import Debug, shown
+from otp_behaviors._debug import shown
 from otp_behaviors._event_handler import EventHandler, Installed, parts
-from otp_behaviors._process import Process
+from otp_behaviors._same import same
 from otp_behaviors._server_system import formatted, replace_attributes, state_of
-from otp_behaviors._statem_change import same
-from otp_behaviors._system import Status, SystemProcess, Work, chars
+from otp_behaviors._system import Loop, LoopSystem, Status, chars
 
 GEN_EVENT: Final = Atom("gen_event")
 EXIT: Final = Atom("EXIT")
@@ -22,14 +21,10 @@ NOTIFY: Final = Atom("notify")
 CALL: Final = Atom("call")
 
 
-class ManagerLoop(Protocol):
+class ManagerLoop(Loop, Protocol):
     """The process of an event manager: what system messages need of it."""
 
-    debug: Debug | None
     handlers: list[Installed]
-
-    def stop(self, reason: Term) -> Work | None:
-        """End after the `terminate` of each handler."""
 
 
 def crash_status(handler: EventHandler | None, message: Term, reason: Term) -> Callable[[], dict[str, Any]]:
@@ -62,32 +57,14 @@ def event_text(event: tuple[Term, ...]) -> str:
     return f"got {shown(message)}"
 
 
-class EventSystem(SystemProcess):
-    """System messages of a GenEvent.
+class EventSystem(LoopSystem[ManagerLoop]):
+    """System messages of a GenEvent."""
 
-    Args:
-        loop: its process.
-        process: the same, from inside.
-    """
-
-    __slots__ = ("_loop",)
+    __slots__ = ()
 
     behavior = GEN_EVENT
     kind = "event handler"
     event_text = staticmethod(event_text)
-
-    def __init__(self, loop: ManagerLoop, process: Process) -> None:
-        super().__init__(process)
-        self._loop = loop
-
-    @property
-    def debug(self) -> Debug | None:
-        """The debug options."""
-        return self._loop.debug
-
-    def set_debug(self, debug: Debug | None) -> None:
-        """Use other debug options from now on."""
-        self._loop.debug = debug
 
     def get_state(self) -> Term:
         """`[{Module, Id, State}]`, the newest handler first."""
@@ -122,13 +99,6 @@ class EventSystem(SystemProcess):
             result = each.instance.code_change(old_version, extra)
             if type(result) is CoroutineType:
                 await result
-
-    def terminate(self, reason: Term) -> Work | None:
-        """End as the manager does otherwise."""
-        return self._loop.stop(reason)
-
-    def proceed(self) -> None:
-        """Nothing has stopped."""
 
 
 def _replaced(handler: Installed, function: Callable[[Any], Any]) -> Term:

@@ -145,7 +145,10 @@ class ServerProcess(BehaviorProcess):
         self.continuation: tuple[Term, ...] | None = None
 
     def handle_all(self) -> Work | None:
-        """Handle messages until the mailbox is empty, the slice is used up, or a callback has to wait."""
+        """Handle messages until the mailbox is empty, the slice is used up, or a callback has to wait.
+
+        What a process does mostly: as that of any behavior, without two calls a message.
+        """
         kernel, mailbox = self.kernel, self.mailbox
         spent = 0
         work = None
@@ -156,6 +159,10 @@ class ServerProcess(BehaviorProcess):
             work = self._handle(mailbox.popleft())
         self.reductions += spent
         return work
+
+    def handle_next(self) -> Work | None:
+        """Handle the next message."""
+        return self._handle(self.mailbox.popleft())
 
     def take(self, message: Term) -> bool:
         """Answer a request of another node as `turn` would; false if the message is none, or has to wait."""

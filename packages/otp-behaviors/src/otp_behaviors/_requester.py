@@ -60,7 +60,7 @@ class Requester:
 
     def notify(self: Requesting, to: ServerRef, event: Term) -> None:
         """Send an event to an event manager (`gen_event:notify/2`)."""
-        self._kernel.send(self._record.pid, self._kernel.resolve(to), (NOTIFY, event))
+        self._kernel.send(self._record.pid, to, (NOTIFY, event))
 
     async def event_call(self: Requesting, to: ServerRef, request: Term, timeout: float | None = None) -> Any:
         """Send a request to an event manager, `{Pid, From, Request}`, and return the answer; see `gen_event`.

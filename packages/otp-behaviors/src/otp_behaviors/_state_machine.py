@@ -21,11 +21,12 @@ from otp_behaviors._debug import Debug
 from otp_behaviors._effects import StatemReport, label_of
 from otp_behaviors._errors import NO_REPLY, BadReturn, Ignore, Stop
 from otp_behaviors._gen_call import is_caller, reply
-from otp_behaviors._kernel import TURN, Kernel
+from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import Process
-from otp_behaviors._process_table import EXITED, IDLE
+from otp_behaviors._process_table import EXITED
+from otp_behaviors._same import same
 from otp_behaviors._signals import Exit
-from otp_behaviors._statem_change import Change, Key, Running, same
+from otp_behaviors._statem_change import Change, Key, Running
 from otp_behaviors._statem_events import (
     Call,
     Enter,
@@ -89,24 +90,9 @@ class StatemProcess(BehaviorProcess):
             self.report_end(reason_of(error))
         super().refuse_start(error)
 
-    def handle_all(self) -> Work | None:
-        """Handle events until there are none, the slice is used up, or a callback has to wait."""
-        kernel = self.kernel
-        spent = 0
-        work = None
-        while work is None and self.status is not EXITED and self._more():
-            if spent == TURN or kernel.deferred:
-                break
-            spent += 1
-            work = self._next()
-        self.reductions += spent
-        return work
-
-    def rest(self) -> None:
-        """Wait for a message, or for the next turn."""
-        self.status = IDLE
-        if self._more():
-            self.kernel.schedule(self)
+    def more(self) -> bool:
+        """Tell whether there is an event, or a message that is one."""
+        return bool(self.events or self._at_once or self.mailbox)
 
     def cancel_timeouts(self) -> None:
         """No timeout ends any more; the report of the end still names them."""
@@ -134,10 +120,8 @@ class StatemProcess(BehaviorProcess):
 
     # The next event
 
-    def _more(self) -> bool:
-        return bool(self.events or self._at_once or self.mailbox)
-
-    def _next(self) -> Work | None:
+    def handle_next(self) -> Work | None:
+        """Handle the next event."""
         if self.events:
             return self._handle(self.events.popleft())
         if self._at_once:
@@ -251,7 +235,7 @@ class StatemProcess(BehaviorProcess):
             self._begin(key, seconds, content)
         self.events.extendleft(reversed(change.inserted))
         self._event = None
-        if change.hibernate and not self._more():
+        if change.hibernate and not self.more():
             self.hibernate()
         return None
 

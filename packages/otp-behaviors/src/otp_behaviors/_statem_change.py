@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from etf_codec import Atom, Term
 
 from otp_behaviors._errors import BadReturn
+from otp_behaviors._same import same
 from otp_behaviors._statem_events import Enter, Event, EventTimeout, StateTimeout, Timeout, TimeoutEvent
 from otp_behaviors._timers import Timer
 
@@ -88,14 +89,3 @@ class Running:
         """Return what began it, as Erlang writes it: `{Type, Milliseconds, Content, Options}`."""
         type_, content = self.event.term
         return (type_, round(seconds * 1000), content, [])
-
-
-def same(state: Term, other: Term) -> bool:
-    """Tell whether two states are one (`=:=`)."""
-    if state is other:
-        return True
-    if type(state) is not type(other):
-        return False
-    if isinstance(state, tuple | list):
-        return len(state) == len(other) and all(map(same, state, other))
-    return bool(state == other)

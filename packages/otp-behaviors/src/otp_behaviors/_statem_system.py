@@ -8,26 +8,22 @@ from typing import Any, Protocol
 
 from etf_codec import Atom, Term
 
-from otp_behaviors._debug import Debug, shown
+from otp_behaviors._debug import shown
 from otp_behaviors._gen_call import is_caller
 from otp_behaviors._process import Process
 from otp_behaviors._server_system import formatted, replace_attributes, state_of
 from otp_behaviors._statem_change import Change, Key, Running
 from otp_behaviors._statem_events import CALL, Event
-from otp_behaviors._system import GEN_STATEM, Status, SystemProcess, Work, chars
+from otp_behaviors._system import GEN_STATEM, Loop, LoopSystem, Status, chars
 
 
-class StatemLoop(Protocol):
+class StatemLoop(Loop, Protocol):
     """The process of a state machine: what system messages need of it."""
 
     change: Change
-    debug: Debug | None
     state: Any
     postponed: list[Event]
     timeouts: dict[Key, Running]
-
-    def stop(self, reason: Term) -> Work | None:
-        """End after `terminate`."""
 
 
 def statem_status(loop: StatemLoop, instance: Any, queue: Iterable[Event], reason: Term) -> dict[str, Any]:
@@ -72,33 +68,18 @@ def _event_text(event: Term) -> str:
     return f"{shown(type_)} {shown(content)}"
 
 
-class StatemSystem(SystemProcess):
-    """System messages of a GenStatem.
+class StatemSystem(LoopSystem[StatemLoop]):
+    """System messages of a GenStatem."""
 
-    Args:
-        loop: its process.
-        process: the same, from inside.
-    """
-
-    __slots__ = ("_instance", "_loop")
+    __slots__ = ("_instance",)
 
     behavior = GEN_STATEM
     kind = "state machine"
     event_text = staticmethod(statem_event_text)
 
     def __init__(self, loop: StatemLoop, process: Process) -> None:
-        super().__init__(process)
-        self._loop = loop
+        super().__init__(loop, process)
         self._instance: Any = process
-
-    @property
-    def debug(self) -> Debug | None:
-        """The debug options."""
-        return self._loop.debug
-
-    def set_debug(self, debug: Debug | None) -> None:
-        """Use other debug options from now on."""
-        self._loop.debug = debug
 
     def get_state(self) -> Term:
         """`{State, Data}`."""
@@ -131,10 +112,3 @@ class StatemSystem(SystemProcess):
         if type(result) is CoroutineType:
             await result
         self._loop.state = change.state
-
-    def terminate(self, reason: Term) -> Work | None:
-        """End as the machine does otherwise."""
-        return self._loop.stop(reason)
-
-    def proceed(self) -> None:
-        """Nothing has stopped: timeouts that ended meanwhile are messages."""

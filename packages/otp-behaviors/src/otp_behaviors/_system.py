@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from types import CoroutineType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from etf_codec import Atom, Term, to_text
 
@@ -47,6 +47,18 @@ PRINT: Final = Atom("print")
 Work = Coroutine[Any, Any, None]
 Status = tuple[list[tuple[str, Term]], list[Term]]
 """Facts by name, then other parts, as the `Misc` of `sys:get_status/1` has them."""
+
+
+class Loop(Protocol):
+    """The process of a behavior: what system messages need of it."""
+
+    debug: Debug | None
+
+    def stop(self, reason: Term) -> Work | None:
+        """End after `terminate`."""
+
+
+LoopKind = TypeVar("LoopKind", bound=Loop)
 
 
 class SystemProcess(ABC):
@@ -120,6 +132,37 @@ class SystemProcess(ABC):
         if type(message) is Exit:
             return message.pid == self.record.parent
         return is_system(message)
+
+
+class LoopSystem(SystemProcess, Generic[LoopKind]):
+    """System messages of a process that notes what it is debugged with itself.
+
+    Args:
+        loop: the process.
+        process: the same, from inside.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: LoopKind, process: Process) -> None:
+        super().__init__(process)
+        self._loop = loop
+
+    @property
+    def debug(self) -> Debug | None:
+        """The debug options."""
+        return self._loop.debug
+
+    def set_debug(self, debug: Debug | None) -> None:
+        """Use other debug options from now on."""
+        self._loop.debug = debug
+
+    def terminate(self, reason: Term) -> Work | None:
+        """End as the process does otherwise."""
+        return self._loop.stop(reason)
+
+    def proceed(self) -> None:
+        """Nothing has stopped: what waits meanwhile is messages."""
 
 
 def is_system(message: Term) -> bool:
