@@ -10,6 +10,7 @@ import pytest
 from etf_codec import Atom
 from otp_behaviors import (
     KILL,
+    KILLED,
     NORMAL,
     SHUTDOWN,
     CallTimeout,
@@ -240,6 +241,77 @@ async def test_a_manager_that_ends_does_not_end_who_supervises_its_handlers(
     assert gone == (GEN_EVENT_EXIT, Atom(counter.__name__), SHUTDOWN)
     assert answer[1] == OK
     assert ended.reason == NORMAL
+
+
+async def test_nor_does_one_that_ends_badly(runtime: LocalRuntime, manager: ServerHandle) -> None:
+    ready = anyio.Event()
+
+    async def guard(self: Process) -> None:
+        await gen_event.add_sup_handler(self, "events", Counter, 0)
+        ready.set()
+        assert await self.receive() == (GEN_EVENT_EXIT, COUNTER, SHUTDOWN)
+        assert await self.receive() == "still here"
+
+    watch = runtime.monitor(runtime.spawn(guard, name="guard"))
+    await ready.wait()
+    await manager.stop("boom")
+    await runtime.send("guard", "still here")
+    assert (await watch).reason == NORMAL
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_manager_that_is_killed_in_a_callback_calls_no_other(
+    runtime: LocalRuntime, manager: ServerHandle, slow: bool, fails: bool
+) -> None:
+    called: list[str] = []
+
+    class Killing(EventHandler):
+        def handle_event(self, event: Any) -> Any:
+            self.exit(self.pid, KILL)
+            if fails:
+                raise ValueError(event)
+
+        def terminate(self, argument: Any) -> None:
+            called.append("terminate")
+
+    class SlowKilling(Killing):
+        async def handle_event(self, event: Any) -> None:
+            with anyio.CancelScope(shield=True):
+                self.exit(self.pid, KILL)
+                await anyio.lowlevel.checkpoint()
+                await anyio.lowlevel.checkpoint()
+            called.append("went on")
+            if fails:
+                raise ValueError(event)
+
+    class Other(EventHandler):
+        def handle_event(self, event: Any) -> None:
+            called.append("other")
+
+    await gen_event.add_handler(runtime, manager, Other)
+    await gen_event.add_handler(runtime, manager, SlowKilling if slow else Killing)
+    watch = runtime.monitor(manager)
+    await runtime.notify(manager, 1)
+    assert (await watch).reason == KILLED
+    await anyio.wait_all_tasks_blocked()
+    assert called == (["went on"] if slow else [])
+
+
+async def test_one_that_wants_to_leave_as_it_leaves_takes_nobody_along(
+    runtime: LocalRuntime, manager: ServerHandle
+) -> None:
+    class Eager(EventHandler):
+        def handle_event(self, event: Any) -> None:
+            self.remove_handler()
+
+        def terminate(self, argument: Any) -> None:
+            self.remove_handler()
+
+    await gen_event.add_handler(runtime, manager, Counter, 0)
+    await gen_event.add_handler(runtime, manager, Eager)
+    await gen_event.sync_notify(runtime, manager, 1)
+    assert await gen_event.which_handlers(runtime, manager) == [COUNTER]
 
 
 async def test_stopping_a_manager_stops_its_handlers(runtime: LocalRuntime, counter: type[Counter]) -> None:

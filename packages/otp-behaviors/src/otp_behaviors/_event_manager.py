@@ -52,6 +52,10 @@ QUIET: Final = (NORMAL, SHUTDOWN)
 """Reasons that a handler may go with without a report, besides `{swapped, Handler, Pid}`."""
 
 
+class Killed(BaseException):
+    """The process has ended in the middle of its steps."""
+
+
 class EventManager(BehaviorProcess):
     """The process of a GenEvent."""
 
@@ -104,7 +108,7 @@ class EventManager(BehaviorProcess):
         """Go through the steps; return a coroutine for the rest once one has to wait."""
         try:
             return self._go_on(steps, next(steps))
-        except StopIteration:
+        except (StopIteration, Killed):
             return None
 
     async def _go_on(self, steps: Steps[Any], waiting: Coroutine[Any, Any, Any]) -> None:
@@ -114,10 +118,8 @@ class EventManager(BehaviorProcess):
                     go_on = partial(steps.send, await waiting)
                 except Exception as error:
                     go_on = partial(steps.throw, error)
-                if self.status is EXITED:
-                    return  # Killed, and its task ran on to its next wait.
                 waiting = go_on()
-        except StopIteration:
+        except (StopIteration, Killed):
             return
         finally:
             steps.close()
@@ -141,6 +143,25 @@ class EventManager(BehaviorProcess):
         hibernating, self.hibernating = self.hibernating, False
         if hibernating and not self.mailbox:
             self.hibernate()
+
+    def _called(self, callback: Callable[[Any], Any], argument: Term) -> Steps[Any]:
+        """Call a callback, and wait for it if it has to."""
+        try:
+            result = callback(argument)
+            if type(result) is CoroutineType:
+                result = yield result
+        except Exception:
+            self._live()
+            raise
+        self._live()
+        return result
+
+    def _live(self) -> None:
+        """Between two callbacks: take exit signals, and no further step if the process has ended."""
+        if self.kernel.deferred:
+            self.kernel.settle()
+        if self.status is EXITED:
+            raise Killed
 
     # Events
 
@@ -230,7 +251,7 @@ class EventManager(BehaviorProcess):
         if handler.instance is None:
             return (EXIT, (UNDEF, [(handler.module, Atom("init"), [argument], [])]))
         try:
-            yield from _called(handler.instance.init, argument)
+            yield from self._called(handler.instance.init, argument)
         except Stop as error:
             return (ERROR, error.reason)
         except Exception as error:
@@ -243,7 +264,7 @@ class EventManager(BehaviorProcess):
         """Call a callback; returns what it does, or `{error, Why}`, and the handler that is there now."""
         self.change = None
         try:
-            value = yield from _called(getattr(handler.instance, name), argument)
+            value = yield from self._called(getattr(handler.instance, name), argument)
         except Exception as error:
             why = _failure(error)
             yield from self._terminate(handler, (ERROR, why), argument, why)
@@ -275,7 +296,7 @@ class EventManager(BehaviorProcess):
         """A handler goes; returns what its `terminate` does."""
         assert handler.instance is not None
         try:
-            left = yield from _called(handler.instance.terminate, argument)
+            left = yield from self._called(handler.instance.terminate, argument)
         except Exception as error:
             left = _failure(error)
         if reason not in QUIET and not (type(reason) is tuple and reason[0] == SWAPPED):
@@ -298,13 +319,6 @@ class EventManager(BehaviorProcess):
         for handler in handlers:
             if handler.supervised not in (None, self.parent):
                 self.instance.unlink(handler.supervised)
-
-
-def _called(callback: Callable[[Any], Any], argument: Term) -> Steps[Any]:
-    result = callback(argument)
-    if type(result) is CoroutineType:
-        result = yield result
-    return result
 
 
 def _failure(error: Exception) -> Term:
