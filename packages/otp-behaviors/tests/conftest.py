@@ -1,11 +1,12 @@
 """A kernel without shell and clock, and processes for it: what most tests here are made of."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
+import anyio
 import pytest
 from etf_codec import Pid
-from otp_behaviors import KILLED, CrashReport, Kernel, Process
+from otp_behaviors import KILLED, CrashReport, Kernel, LocalRuntime, Process
 from otp_behaviors._process import FunctionProcess
 
 
@@ -68,3 +69,11 @@ def play(kernel: Kernel, spawn: Callable[..., Pid]) -> Callable[..., Any]:
         return results[0]
 
     return play
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[LocalRuntime]:
+    """A runtime, for as long as a test may take at the most."""
+    async with LocalRuntime() as runtime:
+        with anyio.fail_after(10):
+            yield runtime

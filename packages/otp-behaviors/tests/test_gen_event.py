@@ -1,7 +1,6 @@
 """GenEvent: handlers that come and go, with callbacks as `def` and as `async def`; what they may not do."""
 
 import gc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -93,13 +92,6 @@ class SlowCounter(Counter):
     async def terminate(self, argument: Any) -> Any:
         await anyio.lowlevel.checkpoint()
         return super().terminate(argument)
-
-
-@pytest.fixture
-async def runtime() -> AsyncIterator[LocalRuntime]:
-    async with LocalRuntime() as runtime:
-        with anyio.fail_after(10):
-            yield runtime
 
 
 @pytest.fixture
@@ -373,71 +365,6 @@ async def test_a_call_to_a_handler_may_take_too_long(runtime: LocalRuntime, mana
     watch = runtime.monitor(manager)
     runtime.exit(manager.pid, KILL)
     assert (await watch).reason == Atom("killed")
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        (Atom("add_handler"), Atom("os"), Atom("system")),
-        (Atom("add_handler"), ("builtins", "eval"), 1),
-        (Atom("add_handler"), [[]], {}),
-        (Atom("add_sup_handler"), COUNTER, 1, Atom("nobody")),
-        (Atom("swap_sup_handler"), COUNTER, 1, COUNTER, 1, "nobody"),
-        (Atom("swap_handler"), COUNTER, 1, Atom("Process"), 1),
-    ],
-)
-async def test_nothing_is_looked_up_by_a_name_from_elsewhere(
-    runtime: LocalRuntime, manager: ServerHandle, request_: Any
-) -> None:
-    answer = await runtime.event_call(manager, request_)
-    why = answer[1] if answer[0] == ERROR else answer
-    assert why[0] == EXIT
-    assert why[1][0] in (Atom("undef"), Atom("badarg"))
-    assert await gen_event.which_handlers(runtime, manager) == []
-
-
-async def test_handlers_that_are_known_may_be_added_by_name(runtime: LocalRuntime) -> None:
-    class Elixirs(Counter):
-        module = "Elixir.Counter"
-
-    class Known(GenEvent):
-        handlers = (Elixirs, Counter)
-
-    manager = await runtime.start(Known)
-    await gen_event.add_handler(runtime, manager, Atom("Elixir.Counter"), 3)
-    await gen_event.add_handler(runtime, manager, "Counter", 4)
-    assert await gen_event.call(runtime, manager, Elixirs, GET) == 3
-    assert await gen_event.call(runtime, manager, COUNTER, GET) == 4
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        (1, 2, Atom("stop")),
-        ("", ("no pid", 1), Atom("which_handlers")),
-        ((), (), (Atom("call"),)),
-        (Atom("notify"),),
-        (Atom("system"), 1, 2),
-        (1, (1, 2), (Atom("delete_handler"), 1)),
-        [],
-        {},
-    ],
-    ids=repr,
-)
-async def test_odd_messages_do_no_harm(runtime: LocalRuntime, manager: ServerHandle, message: Any) -> None:
-    await gen_event.add_handler(runtime, manager, Counter, 0)
-    await manager.send(message)
-    assert await gen_event.call(runtime, manager, Counter, Atom("messages")) in ([message], [])
-
-
-async def test_a_request_that_no_manager_knows_is_not_answered(
-    runtime: LocalRuntime, manager: ServerHandle
-) -> None:
-    await gen_event.add_handler(runtime, manager, Counter, 0)
-    for request in (Atom("what"), (Atom("call"), 1), (Atom("sync_notify"),), ()):
-        with pytest.raises(CallTimeout):
-            await runtime.event_call(manager, request, timeout=0.01)
-    assert len(await gen_event.call(runtime, manager, Counter, Atom("messages"))) == 4
 
 
 async def test_an_event_without_a_callback_takes_the_handler_out(

@@ -1,10 +1,8 @@
 """A GenEvent seen by sys, and what it tells of handlers that fail."""
 
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import anyio.lowlevel
 import pytest
 from etf_codec import Atom
@@ -37,13 +35,6 @@ class Secretive(Counter):
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         hidden = dict.fromkeys(status.keys() & {"state", "message"}, "hidden")
         return {**status, **hidden, **({"reason": "secret"} if "reason" in status else {})}
-
-
-@pytest.fixture
-async def runtime() -> AsyncIterator[LocalRuntime]:
-    async with LocalRuntime() as runtime:
-        with anyio.fail_after(10):
-            yield runtime
 
 
 @pytest.fixture
