@@ -33,6 +33,7 @@ pytestmark = pytest.mark.anyio
 GET, OK, ERROR, EXIT = Atom("get"), Atom("ok"), Atom("error"), Atom("EXIT")
 STOP, LEAVE, COUNTER = Atom("stop"), Atom("leave"), Atom("Counter")
 GEN_EVENT_EXIT = Atom("gen_event_EXIT")
+REASONS: list[Any] = [NORMAL, SHUTDOWN, Atom("boom"), (), ((),), (Atom("swapped"),), [[]]]
 
 
 class Counter(EventHandler):
@@ -46,8 +47,8 @@ class Counter(EventHandler):
     def handle_event(self, event: Any) -> Any:
         if event == LEAVE:
             self.remove_handler()
-        elif event is Stop:
-            raise Stop(NORMAL)
+        elif type(event) is tuple and event[0] == STOP:
+            raise Stop(event[1])
         else:
             self.count += event
 
@@ -135,7 +136,7 @@ async def test_a_handler_that_fails_is_taken_out_and_the_others_go_on(
     assert await gen_event.which_handlers(runtime, manager) == []
 
 
-@pytest.mark.parametrize("event", [LEAVE, Stop])
+@pytest.mark.parametrize("event", [LEAVE, *((STOP, reason) for reason in REASONS)], ids=repr)
 async def test_a_handler_can_leave(
     runtime: LocalRuntime, manager: ServerHandle, counter: type[Counter], event: Any
 ) -> None:
@@ -322,6 +323,22 @@ async def test_stopping_a_manager_stops_its_handlers(runtime: LocalRuntime, coun
     with pytest.raises(NoProcess):
         await gen_event.which_handlers(runtime, manager)
     await runtime.notify(manager, 1)
+
+
+async def test_an_id_that_cannot_be_compared_ends_the_manager_alone(
+    runtime: LocalRuntime, manager: ServerHandle, counter: type[Counter]
+) -> None:
+    class Array:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("the truth value of an array is ambiguous")
+
+    other = await runtime.start(GenEvent)
+    await gen_event.add_handler(runtime, other, Counter, 1)
+    await gen_event.add_handler(runtime, manager, (counter, Array()))
+    with pytest.raises(ExitError) as caught:
+        await gen_event.call(runtime, manager, (counter, Array()), GET)
+    assert caught.value.reason[0][0][0] == Atom("ValueError")
+    assert await gen_event.call(runtime, other, Counter, GET) == 1
 
 
 async def test_under_a_supervisor(runtime: LocalRuntime) -> None:

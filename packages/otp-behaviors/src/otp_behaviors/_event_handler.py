@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from etf_codec import Atom, Pid, Term
 
@@ -16,7 +16,7 @@ BAD_EVENT: Final = Atom("bad_event")
 BAD_CALL: Final = Atom("bad_call")
 
 HandlerRef: TypeAlias = "type[EventHandler] | str | Atom | tuple[type[EventHandler] | str | Atom, Term]"
-"""A handler: its class or that's name; with an id where there are several of a class."""
+"""A handler: its class, or the name of that; with an id where there are several of a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,14 @@ class Swap:
     new_argument: Term
 
 
-class Installing(Protocol):
-    """The process of an event manager: what a handler asks of it."""
-
-    change: Remove | Swap | None
-    hibernating: bool
-
-
 class EventHandler(Process):
     """Base class of event handlers. Attributes of the instance are the state; override what you need.
 
     A handler is no process: its callbacks run in that of its manager, one after the other, so `self.pid` is
     the manager, and messages to it are for all its handlers. Each may be a plain `def` or an `async def`.
     """
+
+    _record: Any  # an EventManager, which knows this class
 
     module: ClassVar[str] = ""
     """What other nodes call the handler, as Erlang does by its module; the name of the class if left out."""
@@ -92,7 +87,7 @@ class EventHandler(Process):
 
     def remove_handler(self) -> None:
         """Be taken out of the manager after this callback (`remove_handler`)."""
-        self._manager.change = Remove()
+        self._record.change = Remove()
 
     def swap_handler(self, argument: Term, handler: HandlerRef, new_argument: Term) -> None:
         """Have another handler take this one's place after this callback (`{swap_handler, ...}`).
@@ -102,16 +97,11 @@ class EventHandler(Process):
             handler: the other one.
             new_argument: `(new_argument, left)` is for `init` of that one.
         """
-        self._manager.change = Swap(argument, handler, new_argument)
+        self._record.change = Swap(argument, handler, new_argument)
 
     def hibernate(self) -> None:
         """Free memory after this callback until the next message comes (`hibernate`)."""
-        self._manager.hibernating = True
-
-    @property
-    def _manager(self) -> Installing:
-        manager: Any = self._record
-        return manager  # type: ignore[no-any-return]  # the process that made the handler is an EventManager
+        self._record.hibernating = True
 
 
 @dataclass(eq=False, slots=True)

@@ -48,9 +48,6 @@ SWAPPED: Final = Atom("swapped")
 PARENT_TERMINATED: Final = Atom("parent_terminated")
 GEN_EVENT_EXIT: Final = Atom("gen_event_EXIT")
 
-QUIET: Final = (NORMAL, SHUTDOWN)
-"""Reasons that a handler may go with without a report, besides `{swapped, Handler, Pid}`."""
-
 
 class Killed(BaseException):
     """The process has ended in the middle of its steps."""
@@ -100,7 +97,12 @@ class EventManager(BehaviorProcess):
             return self.stop(message.reason)
         if self.debug is not None:
             self.debug.handle((IN, message))
-        return self._drive(self._take(message))
+        try:
+            return self._drive(self._take(message))
+        except Exception as error:
+            # Not of a callback, but of an id, say, that cannot be compared.
+            self.raised(error)
+            return None
 
     # Steps
 
@@ -225,7 +227,7 @@ class EventManager(BehaviorProcess):
         return OK if added == OK else (ERROR, added)
 
     def _which_handlers(self) -> Steps[Term]:
-        yield from ()
+        yield from ()  # no step, but all requests are alike
         return [handler.term for handler in self.handlers]
 
     def _get_modules(self) -> Steps[Term]:
@@ -299,7 +301,7 @@ class EventManager(BehaviorProcess):
             left = yield from self._called(handler.instance.terminate, argument)
         except Exception as error:
             left = _failure(error)
-        if reason not in QUIET and not (type(reason) is tuple and reason[0] == SWAPPED):
+        if not _is_quiet(reason):
             self._report(handler, reason, last)
         self._tell_supervisor(handler, reason)
         return OK if left is None else left
@@ -328,6 +330,13 @@ def _failure(error: Exception) -> Term:
     if isinstance(error, Ignore):
         return IGNORE
     return (EXIT, error.reason if isinstance(error, ExitError) else from_exception(error))
+
+
+def _is_quiet(reason: Term) -> bool:
+    """Tell whether a handler may go with the reason without a report."""
+    if type(reason) is tuple:
+        return len(reason) == 3 and bool(reason[0] == SWAPPED)
+    return type(reason) is Atom and reason in (NORMAL, SHUTDOWN)
 
 
 def _swapped(ref: Term, supervisor: Pid | None) -> Term:

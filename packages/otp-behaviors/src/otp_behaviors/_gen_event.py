@@ -26,7 +26,11 @@ from otp_behaviors._process import Process
 
 
 class GenEvent(Process):
-    """An event manager. It is started as it is, or as a subclass that names handlers for other nodes."""
+    """An event manager. It is started as it is, or as a subclass that names handlers for other nodes.
+
+    It is asked by the functions of `gen_event`: what `call` sends to a server is to it one more message for
+    `handle_info`, and is not answered.
+    """
 
     handlers: ClassVar[Sequence[type[EventHandler]]] = ()
     """Classes that may be added by their names, as other nodes do; nothing else is looked up for them."""
