@@ -190,7 +190,7 @@ async def _master(process: Process, application: Application) -> None:
     if timer is not None:
         timer.cancel()
     record.kill_members()
-    if reason != NORMAL:
+    if reason is not NORMAL:
         raise ExitError(reason)
 
 
@@ -216,7 +216,7 @@ async def _start_tree(process: Process, record: ApplicationMaster) -> Pid:
 async def _run_phases(process: Process, application: Application) -> None:
     for phase, callback in application.start_phases.items():
         refusals, reason = await _call(process, callback)
-        if not refusals and reason == NORMAL:
+        if not refusals and reason is NORMAL:
             continue
         mfa = (Atom(application.name), START_PHASE, [Atom(phase), NORMAL, []])
         why = (refusals[0], mfa) if refusals else (BAD_RETURN_VALUE, (mfa, (EXITED, reason)))
@@ -255,9 +255,9 @@ async def _serve(process: Process, record: ApplicationMaster, tree: Pid, end_of_
         if message is end_of_life:
             await _stop(process, record, tree)
             return NORMAL
-        if type(message) is tuple and len(message) == 3 and message[0] == SYSTEM:
+        if type(message) is tuple and len(message) == 3 and message[0] is SYSTEM:
             caller, request = message[1:]
-            if type(request) is tuple and len(request) == 2 and request[0] == TERMINATE:
+            if type(request) is tuple and len(request) == 2 and request[0] is TERMINATE:
                 record.stopped = True
                 await _stop(process, record, tree)
                 process.reply(caller, OK)

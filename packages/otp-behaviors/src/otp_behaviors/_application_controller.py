@@ -126,7 +126,7 @@ class ApplicationController:
         if entry is None or entry[2] is not watch:
             return
         del self._applications[application.name]
-        fatal = type == "permanent" or (type == "transient" and down.reason != NORMAL)
+        fatal = type == "permanent" or (type == "transient" and down.reason is not NORMAL)
         if fatal and not self._closing:
             text = f"{type} application {application.name} ended: {shown(down.reason)}"
             raise ExitError((Atom("application_terminated"), down.reason), text)

@@ -102,8 +102,8 @@ class Debug:
         if self._log is not None:
             self._log.append(event)
         if self._statistics is not None:
-            self._statistics.messages_in += event[0] == IN
-            self._statistics.messages_out += event[0] == OUT
+            self._statistics.messages_in += event[0] is IN
+            self._statistics.messages_out += event[0] is OUT
         for id, (function, state) in list(self._functions.items()):
             try:
                 state = function(state, event, self.name)
@@ -174,20 +174,20 @@ class Debug:
 def event_text(event: Event) -> str:
     """Return what OTP's gen_server prints of an event, after the name."""
     tag, *details = event
-    if tag == IN:
+    if tag is IN:
         return _in_text(details[0])
-    if tag == OUT:
+    if tag is OUT:
         reply, (to, _), state = details
         return f"sent {shown(reply)} to {shown(to)}, new state {shown(state)}"
-    if tag == NO_REPLY_EVENT:
+    if tag is NO_REPLY_EVENT:
         return f"new state {shown(details[0])}"
     return f"dbg  {shown(event)}"
 
 
 def _in_text(message: Term) -> str:
-    if type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL and is_caller(message[1]):
+    if type(message) is tuple and len(message) == 3 and message[0] is GEN_CALL and is_caller(message[1]):
         return f"got call {shown(message[2])} from {shown(message[1][0])}"
-    if type(message) is tuple and len(message) == 2 and message[0] == GEN_CAST:
+    if type(message) is tuple and len(message) == 2 and message[0] is GEN_CAST:
         return f"got cast {shown(message[1])}"
     return f"got {shown(message)}"
 

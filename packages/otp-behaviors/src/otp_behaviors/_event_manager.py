@@ -129,13 +129,13 @@ class EventManager(BehaviorProcess):
     def _take(self, message: Term) -> Steps[None]:
         if type(message) is Exit:
             yield from self._supervisor_ended(message)
-        elif type(message) is tuple and len(message) == 2 and message[0] == NOTIFY:
+        elif type(message) is tuple and len(message) == 2 and message[0] is NOTIFY:
             yield from self._notify("handle_event", message[1])
         elif (command := _command(message)) is not None:
             caller, make, arguments = command
             answer = yield from make(self, *arguments)
             reply(self.kernel, self.pid, caller, answer)
-        elif _asks_for(message) == STOP:
+        elif _asks_for(message) is STOP:
             work = self.stop(NORMAL, answer=(message[1], OK))
             if work is not None:
                 yield work
@@ -224,7 +224,7 @@ class EventManager(BehaviorProcess):
             self.handlers.remove(handler)
             left = yield from self._terminate(handler, argument, SWAPPED, _swapped(new_ref, supervisor))
         added = yield from self._add(new_ref, (new_argument, left), supervisor)
-        return OK if added == OK else (ERROR, added)
+        return OK if added is OK else (ERROR, added)
 
     def _which_handlers(self) -> Steps[Term]:
         yield from ()  # no step, but all requests are alike
@@ -244,7 +244,7 @@ class EventManager(BehaviorProcess):
             self.instance.link(supervisor)
         handler = install(ref, supervisor, self.known, self)
         begun = yield from self._begin(handler, argument)
-        if begun == OK:
+        if begun is OK:
             self.handlers.insert(0, handler)
         return begun
 
@@ -288,7 +288,7 @@ class EventManager(BehaviorProcess):
         left = yield from self._terminate(handler, swap.argument, SWAPPED, reason)
         other = install(swap.handler, handler.supervised, self.known, self)
         begun = yield from self._begin(other, (swap.new_argument, left))
-        if begun == OK:
+        if begun is OK:
             return other
         self._report(other, begun, SWAPPED)
         self._tell_supervisor(other, CRASH)
@@ -335,7 +335,7 @@ def _failure(error: Exception) -> Term:
 def _is_quiet(reason: Term) -> bool:
     """Tell whether a handler may go with the reason without a report."""
     if type(reason) is tuple:
-        return len(reason) == 3 and bool(reason[0] == SWAPPED)
+        return len(reason) == 3 and reason[0] is SWAPPED
     return type(reason) is Atom and reason in (NORMAL, SHUTDOWN)
 
 

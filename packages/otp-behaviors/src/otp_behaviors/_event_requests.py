@@ -27,6 +27,8 @@ from otp_behaviors._shell import ServerRef
 OK: Final = Atom("ok")
 ERROR: Final = Atom("error")
 EXIT: Final = Atom("EXIT")
+BAD_MODULE: Final = Atom("bad_module")
+MODULE_NOT_FOUND: Final = Atom("module_not_found")
 
 
 class CanAsk(Protocol):
@@ -66,7 +68,7 @@ async def delete_handler(client: CanAsk, manager: ServerRef, handler: HandlerRef
         ExitError: `module_not_found`, there is no such handler; or how `terminate` failed.
     """
     answer = await client.event_call(manager, (Atom("delete_handler"), _term(handler), args))
-    if answer == (ERROR, Atom("module_not_found")):
+    if _is_error(answer) and answer[1] is MODULE_NOT_FOUND:
         raise ExitError(answer[1], f"{_shown(handler)} is not installed")
     _raise_failure(answer)
     return answer
@@ -122,7 +124,7 @@ async def call(
         ExitError: `bad_module`, there is no such handler; or `handle_call` failed, and the handler is gone.
     """
     answer = await client.event_call(manager, (Atom("call"), _term(handler), request), timeout)
-    if answer == (ERROR, Atom("bad_module")):
+    if _is_error(answer) and answer[1] is BAD_MODULE:
         raise ExitError(answer[1], f"{_shown(handler)} is not installed")
     if _is_error(answer):
         _raise_failure(answer[1])
@@ -131,7 +133,7 @@ async def call(
 
 async def _added(client: CanAsk, manager: ServerRef, request: tuple[Any, ...]) -> None:
     answer = await client.event_call(manager, request)
-    if answer != OK:
+    if answer is not OK:
         _raise_refusal(request[1], answer)
 
 
@@ -150,12 +152,12 @@ def _raise_refusal(handler: HandlerRef, why: Any) -> NoReturn:
 
 def _raise_failure(answer: Any) -> None:
     """Raise what a callback raised, `{'EXIT', Reason}`."""
-    if type(answer) is tuple and len(answer) == 2 and answer[0] == EXIT:
+    if type(answer) is tuple and len(answer) == 2 and answer[0] is EXIT:
         raise ExitError(answer[1])
 
 
 def _is_error(answer: Any) -> bool:
-    return type(answer) is tuple and len(answer) == 2 and bool(answer[0] == ERROR)
+    return type(answer) is tuple and len(answer) == 2 and answer[0] is ERROR
 
 
 def _term(handler: Any) -> Any:

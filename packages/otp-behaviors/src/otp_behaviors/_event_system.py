@@ -32,7 +32,7 @@ def crash_status(handler: EventHandler | None, message: Term, reason: Term) -> C
 
     def status() -> dict[str, Any]:
         # As in OTP, neither `EXIT` nor the stack are for `format_status`.
-        failed = type(reason) is tuple and len(reason) == 2 and reason[0] == EXIT
+        failed = type(reason) is tuple and len(reason) == 2 and reason[0] is EXIT
         why = reason[1] if failed else reason
         stack = why[1:] if failed and type(why) is tuple and len(why) == 2 and type(why[1]) is list else ()
         facts = {"message": message, "reason": why[0] if stack else why}
@@ -48,10 +48,10 @@ def crash_status(handler: EventHandler | None, message: Term, reason: Term) -> C
 def event_text(event: tuple[Term, ...]) -> str:
     """Return what is printed of an event, after the name."""
     _, message = event
-    if type(message) is tuple and len(message) == 2 and message[0] == NOTIFY:
+    if type(message) is tuple and len(message) == 2 and message[0] is NOTIFY:
         return f"got event {shown(message[1])}"
     request = message[2] if type(message) is tuple and len(message) == 3 else None
-    if type(request) is tuple and len(request) == 3 and request[0] == CALL:
+    if type(request) is tuple and len(request) == 3 and request[0] is CALL:
         module, id = parts(request[1])
         return f"got call {shown(request[2])} for {shown(module if id is False else (module, id))}"
     return f"got {shown(message)}"

@@ -435,9 +435,9 @@ def _failure(
     if not isinstance(error, ExitError):
         return error
     reason = error.reason
-    if reason == NOPROC:
+    if reason is NOPROC:
         return NoProcess(_reason(kernel, reason, to, request, timeout), f"no process {_shown(to)}")
-    if reason == NOCONNECTION:
+    if reason is NOCONNECTION:
         node = kernel.resolve(to).node
         reason = (NODEDOWN, Atom(node))
         return NoConnection(_reason(kernel, reason, to, request, timeout), kernel.nodes.no_connection(node))

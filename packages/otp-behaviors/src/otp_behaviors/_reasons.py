@@ -33,7 +33,7 @@ def is_clean(reason: Term) -> bool:
     A transient child is not restarted, and no crash report is written, for such a reason.
     """
     if type(reason) is tuple:
-        return len(reason) == 2 and bool(reason[0] == SHUTDOWN)
+        return len(reason) == 2 and reason[0] is SHUTDOWN
     return bool(reason in (NORMAL, SHUTDOWN)) if type(reason) is Atom else False
 
 

@@ -93,7 +93,7 @@ def answered(message: Term) -> Reference | None:
     if type(message) is not tuple or len(message) != 2:
         return None
     tag = message[0]
-    if type(tag) is ImproperList and len(tag.items) == 1 and tag.items[0] == ALIAS:
+    if type(tag) is ImproperList and len(tag.items) == 1 and tag.items[0] is ALIAS:
         return tag.tail if isinstance(tag.tail, Reference) else None
     return None
 

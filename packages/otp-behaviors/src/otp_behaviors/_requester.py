@@ -230,6 +230,6 @@ def _take(
 def _failure(down: Down) -> ExitError:
     """`{Reason, ServerRef}`, as `gen:check_response` returns it."""
     reason = (down.reason, down.who)
-    if down.reason == NOPROC:
+    if down.reason is NOPROC:
         return NoProcess(reason)
-    return NoConnection(reason) if down.reason == NOCONNECTION else ExitError(reason)
+    return NoConnection(reason) if down.reason is NOCONNECTION else ExitError(reason)

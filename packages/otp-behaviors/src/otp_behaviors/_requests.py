@@ -139,9 +139,9 @@ def abcast(kernel: Kernel, sender: Pid, nodes: Iterable[str], name: str | Atom, 
 
 def failure(reason: Term, to: ServerRef, kernel: Kernel, call: Term) -> ExitError:
     """Return how a call fails that got `reason` instead of an answer; `call` is what OTP says was called."""
-    if reason == NOPROC:
+    if reason is NOPROC:
         return NoProcess((NOPROC, call), f"no process {to!r}")
-    if reason == NOCONNECTION:
+    if reason is NOCONNECTION:
         node = kernel.resolve(to).node
         return NoConnection(((NODEDOWN, Atom(node)), call), kernel.nodes.no_connection(node))
     return ExitError((reason, call))

@@ -32,6 +32,7 @@ from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Start
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
+from otp_behaviors._same import same
 from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
@@ -211,9 +212,9 @@ class Runtime(ProgramRequests, ApplicationController):
         finally:
             watch.cancel()
         down = await watch
-        if down.reason == NOPROC:
+        if down.reason is NOPROC:
             raise NoProcess(NOPROC, f"no process {to!r}")
-        if down.reason != reason:
+        if not same(down.reason, reason):
             raise ExitError(down.reason)
 
     def _ask_to_end(self, to: ServerRef, reason: Term) -> None:

@@ -10,6 +10,7 @@ from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors._children import Child, Shutdown
 from otp_behaviors._process import Process
 from otp_behaviors._reasons import KILL, KILLED, NOPROC, SHUTDOWN, is_clean
+from otp_behaviors._same import same
 from otp_behaviors._signals import Down, Exit
 
 TIMEOUT: Final = Atom("timeout")
@@ -46,7 +47,7 @@ async def end_children(process: Process, pids: Iterable[Pid], shutdown: Shutdown
         )
         if isinstance(message, Down):
             pid = running.pop(message.ref)
-            reasons[pid] = ended.get(pid, NOPROC) if message.reason == NOPROC else message.reason
+            reasons[pid] = ended.get(pid, NOPROC) if message.reason is NOPROC else message.reason
             continue
         for pid in running.values():
             process.exit(pid, KILL)
@@ -77,7 +78,7 @@ async def _drop(process: Process, unwanted: Term) -> None:
 def ended_well(spec: Child, reason: Term) -> bool:
     """Tell whether a child that was told to end did what it was told: no report is due."""
     expected = KILLED if spec.shutdown == "brutal_kill" else SHUTDOWN
-    return bool(reason == expected) or (spec.restart != "permanent" and is_clean(reason))
+    return same(reason, expected) or (spec.restart != "permanent" and is_clean(reason))
 
 
 def ended_badly(specs: Mapping[Pid, Child], reasons: Mapping[Pid, Term]) -> list[tuple[Term, list[Pid]]]:

@@ -183,7 +183,7 @@ async def run_remote(
         reason = await running.ended(node, waiter_of(kernel), timeout)
     except ExitError as error:
         raise explained(error, node) from None
-    if reason == NOCONNECTION:
+    if reason is NOCONNECTION:
         raise explained(ExitError(NOCONNECTION), node)
     return reason
 
@@ -192,7 +192,7 @@ def explained(error: ExitError, node: str) -> ExitError:
     """Return the error with a text that says what is wrong with the node."""
     if isinstance(error, CallTimeout):
         return error
-    if error.reason == NOCONNECTION:
+    if error.reason is NOCONNECTION:
         return NoConnection(NOCONNECTION, f"no connection to {node}")
     why = REASONS.get(error.reason) if isinstance(error.reason, Atom) else None
     return ExitError(error.reason, f"{node} {why}") if why else error

@@ -63,7 +63,7 @@ def statem_event_text(event: tuple[Term, ...]) -> str:
 
 def _event_text(event: Term) -> str:
     type_, content = event
-    if type(type_) is tuple and type_[0] == CALL and is_caller(type_[1]):
+    if type(type_) is tuple and type_[0] is CALL and is_caller(type_[1]):
         return f"call {shown(content)} from {shown(type_[1][0])}"
     return f"{shown(type_)} {shown(content)}"
 

@@ -94,14 +94,14 @@ class Supervision:
                     await work
                 continue
             self._system.received(message)
-            if type(message) is tuple and len(message) == 3 and message[0] == GEN_CALL:
+            if type(message) is tuple and len(message) == 3 and message[0] is GEN_CALL:
                 answer = await self._answer(message[2])
                 self._process.reply(message[1], answer)
                 self._system.replied(answer, message[1])
                 continue
             if type(message) is Exit:
                 await self._exited(message.pid, message.reason)
-            elif type(message) is tuple and len(message) == 2 and message[0] == TRY_AGAIN:
+            elif type(message) is tuple and len(message) == 2 and message[0] is TRY_AGAIN:
                 await self._try_again(message[1])
             self._system.handled()
 

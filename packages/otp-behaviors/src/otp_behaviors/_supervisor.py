@@ -140,6 +140,6 @@ async def start_child(
     """
     argument = child if isinstance(child, Child | list) else Child(child)
     answer = await caller.call(supervisor, (Atom("start_child"), argument), timeout=None)
-    if answer[0] != OK:
+    if answer[0] is not OK:
         raise ExitError(answer[1])
     return None if answer[1] == UNDEFINED else answer[1]

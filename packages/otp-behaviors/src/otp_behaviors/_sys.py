@@ -176,7 +176,7 @@ async def no_debug(client: CanAsk, server: ServerRef, timeout: float | None = TI
 
 async def _ask(client: CanAsk, server: ServerRef, request: Term, timeout: float | None) -> Any:
     answer = await client.system_call(server, request, timeout)
-    if type(answer) is tuple and len(answer) == 2 and answer[0] == ERROR:
+    if type(answer) is tuple and len(answer) == 2 and answer[0] is ERROR:
         raise ExitError(answer[1])
     return answer
 
@@ -184,7 +184,7 @@ async def _ask(client: CanAsk, server: ServerRef, request: Term, timeout: float 
 async def _state(client: CanAsk, server: ServerRef, request: Term, timeout: float | None) -> Any:
     """Ask for a state; nothing that two nodes exchange tells OTP 26.0, with its bare state, from 26.1."""
     answer = await _ask(client, server, request, timeout)
-    return answer[1] if type(answer) is tuple and len(answer) == 2 and answer[0] == OK else answer
+    return answer[1] if type(answer) is tuple and len(answer) == 2 and answer[0] is OK else answer
 
 
 async def _tell(client: CanAsk, server: ServerRef, request: Term, timeout: float | None) -> None:
@@ -195,6 +195,6 @@ async def _tell(client: CanAsk, server: ServerRef, request: Term, timeout: float
 
 async def _fetch(client: CanAsk, server: ServerRef, request: Term, timeout: float | None) -> Any:
     answer = await _ask(client, server, request, timeout)
-    if type(answer) is not tuple or len(answer) != 2 or answer[0] != OK:
+    if type(answer) is not tuple or len(answer) != 2 or answer[0] is not OK:
         raise ExitError(answer)
     return answer[1]

@@ -34,6 +34,7 @@ UNDEFINED: Final = Atom("undefined")
 CALLBACK_FAILED: Final = Atom("callback_failed")
 UNKNOWN: Final = Atom("unknown_system_msg")
 UNKNOWN_DEBUG: Final = Atom("unknown_debug")
+NO_DEBUG: Final = Atom("no_debug")
 
 SUSPEND: Final = Atom("suspend")
 RESUME: Final = Atom("resume")
@@ -167,7 +168,7 @@ class LoopSystem(SystemProcess, Generic[LoopKind]):
 
 def is_system(message: Term) -> bool:
     """Tell whether a message is `{system, {Pid, Tag}, Request}`."""
-    if type(message) is not tuple or len(message) != 3 or message[0] != SYSTEM:
+    if type(message) is not tuple or len(message) != 3 or message[0] is not SYSTEM:
         return False
     return is_caller(message[1])
 
@@ -180,7 +181,7 @@ def handle_system(target: SystemProcess, message: Term) -> Work | None:
     if not is_system(message):
         return None
     _, caller, request = message
-    if request == SUSPEND:
+    if request is SUSPEND:
         target.answer(caller, OK)
         return _suspended(target)
     if _is(request, TERMINATE, 2):
@@ -199,7 +200,7 @@ async def _suspended(target: SystemProcess) -> None:
         if type(message) is Exit:
             return await _end(target, message.reason)
         _, caller, request = message
-        if request == RESUME:
+        if request is RESUME:
             target.answer(caller, OK)
             return target.proceed()
         if _is(request, TERMINATE, 2):
@@ -296,7 +297,7 @@ def debug_from_start(target: SystemProcess, options: Iterable[Term]) -> None:
 
 
 def _debug(target: SystemProcess, what: Term) -> Term:
-    if what == Atom("no_debug"):
+    if what is NO_DEBUG:
         target.set_debug(None)
         return OK
     command = what[0] if type(what) is tuple and len(what) == 2 else None
@@ -317,7 +318,7 @@ def _trace(debug: Debug, flag: Term) -> Term:
 
 
 def _log(debug: Debug, flag: Term) -> Term:
-    if flag == GET:
+    if flag is GET:
         return (OK, debug.get_log())
     if flag == PRINT:
         debug.print_log()
@@ -338,7 +339,7 @@ def _is_size(flag: Term) -> bool:
 
 
 def _statistics(debug: Debug, flag: Term) -> Term:
-    if flag == GET:
+    if flag is GET:
         return (OK, debug.get_statistics())
     if type(flag) is not bool:
         return UNKNOWN_DEBUG
@@ -393,7 +394,7 @@ COMMANDS: Final[dict[Atom, Callable[[SystemProcess, Term], Term]]] = {
 
 
 def _is(request: Term, tag: Atom, size: int) -> bool:
-    return type(request) is tuple and len(request) == size and bool(request[0] == tag)
+    return type(request) is tuple and len(request) == size and request[0] is tag
 
 
 def chars(text: str) -> list[int]:
