@@ -123,6 +123,8 @@ async def test_good_certificates_connect(
         for first in ("py", "erl"):
             if first == "py":
                 await node.reach(ERL)
+                # Who has accepted a connection knows it as one only a little after it has said so.
+                assert await node.ping(ERL)
             else:
                 assert await erl.eval(f"net_adm:ping('{PY}')") == PONG
             assert node.nodes() == [ERL]

@@ -103,5 +103,6 @@ async def test_a_whole_cluster_at_one_port(start_erl: StartErl, port: int) -> No
             for node, others in expected.items():
                 while set(node.nodes()) != others:  # noqa: ASYNC110  # what is waited for has no event
                     await anyio.sleep(0.01)
+                assert await node.ping(ERL)  # so that it knows of the connection, too
         assert set(await erl.eval("nodes()")) == {Atom(second.name), Atom(third.name)}
         assert second.health().missing == ()
