@@ -138,6 +138,14 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     assert "usage: ergo-node" in capsys.readouterr().err
 
 
+def test_a_backend_that_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trio", None)
+    assert main(["demo", "--backend", "trio"]) == 1
+    assert capsys.readouterr() == ("", "ergo-node: trio is not installed: pip install trio\n")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])

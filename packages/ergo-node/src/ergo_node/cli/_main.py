@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, Final
 
 import anyio
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.CRITICAL)
     backend = options.backend
+    if find_spec(backend) is None:
+        print(f"ergo-node: {backend} is not installed: pip install {backend}", file=sys.stderr)
+        return 1
     try:
         anyio.run(options.command, options, backend=backend, backend_options=BACKENDS[backend])
     except KeyboardInterrupt:
