@@ -18,27 +18,24 @@ from otp_behaviors._debug import IN, Debug
 from otp_behaviors._effects import EventReport, label_of
 from otp_behaviors._errors import ExitError, Ignore, Stop
 from otp_behaviors._event_handler import EventHandler, Installed, Remove, Swap, install, name_of, parts
-from otp_behaviors._event_system import EventSystem, crash_status
+from otp_behaviors._event_system import EXIT, EventSystem, crash_status
 from otp_behaviors._gen_call import Caller, is_caller, reply
 from otp_behaviors._kernel import Kernel
 from otp_behaviors._process import Process
 from otp_behaviors._process_table import EXITED
 from otp_behaviors._reasons import NORMAL, SHUTDOWN, from_exception
+from otp_behaviors._requests import NOTIFY
 from otp_behaviors._signals import Exit
-from otp_behaviors._system import debug_from_start, handle_system, is_system
+from otp_behaviors._system import ERROR, OK, debug_from_start, handle_system, is_system
 
 Result = TypeVar("Result")
 Steps: TypeAlias = Generator[Coroutine[Any, Any, Any], Any, Result]
 
-OK: Final = Atom("ok")
-ERROR: Final = Atom("error")
-EXIT: Final = Atom("EXIT")
 IGNORE: Final = Atom("ignore")
 UNDEF: Final = Atom("undef")
 BADARG: Final = Atom("badarg")
 BAD_MODULE: Final = Atom("bad_module")
 MODULE_NOT_FOUND: Final = Atom("module_not_found")
-NOTIFY: Final = Atom("notify")
 STOP: Final = Atom("stop")
 CRASH: Final = Atom("crash")
 DELETE: Final = Atom("delete")

@@ -14,21 +14,18 @@ what that returns as an error is raised as an ExitError.
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from etf_codec import Atom, Term, to_text
 
 from otp_behaviors._errors import ExitError
 from otp_behaviors._event_handler import HandlerRef, parts
+from otp_behaviors._event_manager import BAD_MODULE, MODULE_NOT_FOUND
+from otp_behaviors._event_system import EXIT
 from otp_behaviors._gen_call import CALL_TIMEOUT
 from otp_behaviors._process import Process
 from otp_behaviors._shell import ServerRef
-
-OK: Final = Atom("ok")
-ERROR: Final = Atom("error")
-EXIT: Final = Atom("EXIT")
-BAD_MODULE: Final = Atom("bad_module")
-MODULE_NOT_FOUND: Final = Atom("module_not_found")
+from otp_behaviors._system import ERROR, OK
 
 
 class CanAsk(Protocol):

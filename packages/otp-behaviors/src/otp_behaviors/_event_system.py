@@ -10,14 +10,13 @@ from etf_codec import Atom, Term
 
 from otp_behaviors._debug import shown
 from otp_behaviors._event_handler import EventHandler, Installed, parts
+from otp_behaviors._requests import GEN_EVENT, NOTIFY
 from otp_behaviors._same import same
 from otp_behaviors._server_system import formatted, replace_attributes, state_of
 from otp_behaviors._system import Loop, LoopSystem, Status, chars
 
-GEN_EVENT: Final = Atom("gen_event")
 EXIT: Final = Atom("EXIT")
 HANDLER: Final = Atom("handler")
-NOTIFY: Final = Atom("notify")
 CALL: Final = Atom("call")
 
 

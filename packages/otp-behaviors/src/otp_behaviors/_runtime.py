@@ -32,7 +32,6 @@ from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Start
 from otp_behaviors._process_table import ProcessRecord, Waiter
 from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
-from otp_behaviors._same import same
 from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
@@ -214,7 +213,8 @@ class Runtime(ProgramRequests, ApplicationController):
         down = await watch
         if down.reason is NOPROC:
             raise NoProcess(NOPROC, f"no process {to!r}")
-        if not same(down.reason, reason):
+        # In tuples, so that what cannot be compared is equal to itself.
+        if (down.reason,) != (reason,):
             raise ExitError(down.reason)
 
     def _ask_to_end(self, to: ServerRef, reason: Term) -> None:

@@ -10,7 +10,6 @@ from etf_codec import Atom, Pid, Reference, Term
 from otp_behaviors._children import Child, Shutdown
 from otp_behaviors._process import Process
 from otp_behaviors._reasons import KILL, KILLED, NOPROC, SHUTDOWN, is_clean
-from otp_behaviors._same import same
 from otp_behaviors._signals import Down, Exit
 
 TIMEOUT: Final = Atom("timeout")
@@ -78,7 +77,7 @@ async def _drop(process: Process, unwanted: Term) -> None:
 def ended_well(spec: Child, reason: Term) -> bool:
     """Tell whether a child that was told to end did what it was told: no report is due."""
     expected = KILLED if spec.shutdown == "brutal_kill" else SHUTDOWN
-    return same(reason, expected) or (spec.restart != "permanent" and is_clean(reason))
+    return reason is expected or (spec.restart != "permanent" and is_clean(reason))
 
 
 def ended_badly(specs: Mapping[Pid, Child], reasons: Mapping[Pid, Term]) -> list[tuple[Term, list[Pid]]]:
