@@ -194,7 +194,11 @@ def types(session: nox.Session) -> None:
     for folder in sorted(Path().glob("tests-*")):
         session.run("mypy", str(folder))
     session.run(
-        "mypy", "noxfile.py", *map(str, Path("docs").glob("*.py")), *map(str, Path("examples").glob("*.py"))
+        "mypy",
+        "noxfile.py",
+        "conftest.py",
+        *map(str, Path("docs").glob("*.py")),
+        *map(str, Path("examples").glob("*.py")),
     )
 
 

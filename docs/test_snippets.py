@@ -9,10 +9,8 @@ import ast
 import doctest
 import inspect
 import re
-import socket
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -65,11 +63,9 @@ def run_block(source: str, name: str, line: int, namespace: dict[str, Any]) -> N
 
 
 @pytest.fixture
-def own_epmd_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_epmd_port(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes in examples meet at an EPMD of their own, not at one this machine may run."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("ERL_EPMD_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setenv("ERL_EPMD_PORT", str(free_tcp_port))
 
 
 @pytest.mark.usefixtures("own_epmd_port")

@@ -88,9 +88,11 @@ def erl_args(zoo: Zoo, name: str, version: Version, folder: Path) -> list[str]:
     return ["-proto_dist", "inet_tls", "-ssl_dist_optfile", str(conf)]
 
 
-async def alone(erl: Erl) -> None:
-    """Wait until an Erlang node has no connection any more."""
-    while await erl.eval("nodes(connected)") != []:  # noqa: ASYNC110  # Erlang is asked, and tells nobody
+async def connected(erl: Erl, *nodes: str) -> None:
+    """Wait until an Erlang node knows of these connections, and of no other."""
+    expected = [Atom(node) for node in nodes]
+    # Erlang is asked, and tells nobody.
+    while await erl.eval("nodes(connected)") != expected:  # noqa: ASYNC110
         await anyio.sleep(0.01)
 
 
@@ -107,8 +109,10 @@ async def test_the_verdict_of_erlang(
             async with Node(f"shown@{HOST}", COOKIE, tls=tls) as shown:
                 with anyio.fail_after(20):
                     of_client = await shown.connect(ERL)
+                    # We are through with the handshake before Erlang is.
+                    await connected(erl, *[shown.name] * of_client)
                     await shown.disconnect(ERL)
-                    await alone(erl)
+                    await connected(erl)
                     of_server = await erl.eval(f"net_adm:ping('{shown.name}')") == Atom("pong")
                     verdicts[name] = Verdict(of_client, of_server)
     del verdicts[PATCHED]
@@ -128,7 +132,7 @@ async def test_our_verdict_of_erlang(
         with anyio.fail_after(30):
             assert (await erl.eval(f"net_adm:ping('{judge.name}')") == Atom("pong")) is verdict.of_client
             await judge.disconnect(ERL)
-            await alone(erl)
+            await connected(erl)
             assert await judge.connect(ERL) is verdict.of_server
 
 

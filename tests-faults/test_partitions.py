@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from anyio.pytest_plugin import FreePortFactory
 from ergo_node import Node, NodeDown
 from erlang_peer import StartErl
 from etf_codec import Atom, Pid
@@ -27,7 +26,7 @@ Views = dict[str, View]
 
 @asynccontextmanager
 async def cluster(
-    start_erl: StartErl, free_ports: FreePortFactory, invariants: Invariants
+    start_erl: StartErl, free_ports: Callable[[], int], invariants: Invariants
 ) -> AsyncIterator[tuple[Wires, dict[str, Pid]]]:
     """Four nodes, all connected; of each a process is in the group, and has the name of its node.
 
@@ -113,7 +112,7 @@ def know(names: frozenset[str], pids: dict[str, Pid]) -> Callable[[Views], bool]
 async def test_a_netsplit_of_visible_nodes_heals(
     silent: bool,
     start_erl: StartErl,
-    free_tcp_port_factory: FreePortFactory,
+    free_tcp_port_factory: Callable[[], int],
     invariants: Invariants,
 ) -> None:
     """F1: {a, pya} against {b, pyb}; a process ends on each side and both give one name away meanwhile."""
@@ -158,7 +157,7 @@ async def test_a_partial_split_leaves_no_overlapping_partitions(
     cut: str,
     silent: bool,
     start_erl: StartErl,
-    free_tcp_port_factory: FreePortFactory,
+    free_tcp_port_factory: Callable[[], int],
     invariants: Invariants,
 ) -> None:
     """F2: two visible nodes lose each other, and the others see both: `global` makes partitions of it."""

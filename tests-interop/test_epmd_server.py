@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from epmd_cases import CASES, DEVIATIONS, FOUND, PORT, SMILE, STOP, Case, Do, Seen, alive, packet
@@ -27,11 +28,10 @@ WAIT = 10.0
 class Epmd:
     """One EPMD in the background, ours or theirs."""
 
-    def __init__(self, words: Sequence[str], flags: Sequence[str]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+    def __init__(self, words: Sequence[str], flags: Sequence[str], port: int) -> None:
+        self.port = port
         self.process = subprocess.Popen(
-            [*words, "-port", str(self.port), *flags], stderr=subprocess.DEVNULL, cwd="/"
+            [*words, "-port", str(port), *flags], stderr=subprocess.DEVNULL, cwd="/"
         )
         wait_until(self.answers)
 
@@ -54,13 +54,23 @@ class Epmd:
         self.process.wait(WAIT)
 
 
-@contextmanager
-def running(words: Sequence[str], *flags: str) -> Iterator[Epmd]:
-    epmd = Epmd(words, flags)
-    try:
-        yield epmd
-    finally:
-        epmd.kill()
+class Running(Protocol):
+    """Has an EPMD run for as long as a `with` lasts."""
+
+    def __call__(self, words: Sequence[str], *flags: str) -> AbstractContextManager[Epmd]: ...
+
+
+@pytest.fixture
+def running(free_tcp_port_factory: Callable[[], int]) -> Running:
+    @contextmanager
+    def running(words: Sequence[str], *flags: str) -> Iterator[Epmd]:
+        epmd = Epmd(words, flags, free_tcp_port_factory())
+        try:
+            yield epmd
+        finally:
+            epmd.kill()
+
+    return running
 
 
 def wait_until(condition: Callable[[], object], seconds: float = WAIT) -> None:
@@ -140,7 +150,7 @@ def their_epmd() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_request_against_both(name: str) -> None:
+def test_every_request_against_both(name: str, running: Running) -> None:
     case = CASES[name]
     with running(THEIR_EPMD, *case.flags) as theirs:
         expected = play(case, theirs)
@@ -158,7 +168,7 @@ def test_deviations_are_documented() -> None:
     assert [name for name in DEVIATIONS if f"`{name}`" not in text] == []
 
 
-def test_silent_clients_against_both() -> None:
+def test_silent_clients_against_both(running: Running) -> None:
     """Idle and half requests are closed, registered nodes are not; both check the time in whole seconds."""
     outcomes = []
     for words in (THEIR_EPMD, OUR_EPMD):
@@ -176,7 +186,7 @@ def test_silent_clients_against_both() -> None:
     assert outcomes == [["open", "open"], ["open", "open"]]
 
 
-def test_creations_against_both() -> None:
+def test_creations_against_both(running: Running) -> None:
     """Unix time at first, plus one with each life of the name, modulo 3 for old nodes."""
     for words in (THEIR_EPMD, OUR_EPMD):
         creations = []
@@ -220,7 +230,7 @@ COMMANDS = [["-names"], ["-dump"], ["-started"], ["-stop", "n"], ["-stop", "nobo
 
 
 @pytest.mark.parametrize("flags", [[], ["-relaxed_command_check"]], ids=["", "relaxed"])
-def test_commands_print_the_same_of_both(flags: list[str]) -> None:
+def test_commands_print_the_same_of_both(flags: list[str], running: Running) -> None:
     """Their command and ours, each asking their server and ours: four outputs, one text, one exit code."""
     outputs = []
     for server in (THEIR_EPMD, OUR_EPMD):
@@ -238,10 +248,10 @@ def test_commands_print_the_same_of_both(flags: list[str]) -> None:
     assert outputs[0][0] == (0, heading + lines)
 
 
-def test_commands_without_an_epmd_print_the_same() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    theirs, ours = ([run_command(words, each, port) for each in COMMANDS] for words in (THEIR_EPMD, OUR_EPMD))
+def test_commands_without_an_epmd_print_the_same(free_tcp_port: int) -> None:
+    theirs, ours = (
+        [run_command(words, each, free_tcp_port) for each in COMMANDS] for words in (THEIR_EPMD, OUR_EPMD)
+    )
     assert ours == theirs
 
 
@@ -253,7 +263,7 @@ def run_command(words: Sequence[str], arguments: Sequence[str], port: int) -> tu
     return result.returncode, text.replace(str(port), "<PORT>")
 
 
-def test_a_second_epmd_is_no_failure_for_either() -> None:
+def test_a_second_epmd_is_no_failure_for_either(running: Running) -> None:
     for first, second in ((THEIR_EPMD, OUR_EPMD), (OUR_EPMD, THEIR_EPMD)):
         with running(first) as epmd:
             assert run_command(second, [], epmd.port) == (0, "")
@@ -280,7 +290,7 @@ def erl(port: int, name: str, *arguments: str, evaluate: str = "ok") -> Iterator
 NEVER_START = ("-start_epmd", "false")
 
 
-def test_erlang_nodes_find_each_other_through_ours() -> None:
+def test_erlang_nodes_find_each_other_through_ours(running: Running) -> None:
     ask = """
         Pong = net_adm:ping('a@127.0.0.1'),
         {ok, Names} = net_adm:names({127, 0, 0, 1}),
@@ -294,7 +304,7 @@ def test_erlang_nodes_find_each_other_through_ours() -> None:
     assert re.fullmatch(r'pong \[\{"a",\d+\},\{"b",\d+\}\]', output)
 
 
-def test_erlang_nodes_register_again_with_ours_after_theirs_was_killed() -> None:
+def test_erlang_nodes_register_again_with_ours_after_theirs_was_killed(running: Running) -> None:
     with running(THEIR_EPMD) as theirs, erl(theirs.port, "a", *NEVER_START):
         wait_until(lambda: b"name a at port" in theirs.names(), 30)
         theirs.kill()
@@ -339,13 +349,11 @@ def test_erl_starts_ours_when_it_takes_the_place_of_epmd(daemon_port: int, tmp_p
 
 
 @pytest.fixture
-def daemon_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def daemon_port(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A free port for nodes and for an EPMD that one of them starts; the EPMD is ended after the test."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    monkeypatch.setenv("ERL_EPMD_PORT", str(port))
+    monkeypatch.setenv("ERL_EPMD_PORT", str(free_tcp_port))
     monkeypatch.setenv("ERL_EPMD_RELAXED_COMMAND_CHECK", "1")
-    yield port
+    yield free_tcp_port
     assert (
         subprocess.run(["epmd", "-kill"], capture_output=True, timeout=WAIT, check=False).stdout
         == b"Killed\n"

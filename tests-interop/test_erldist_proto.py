@@ -79,19 +79,17 @@ E = TypeVar("E", bound=Event)
 
 
 @pytest.fixture
-def epmd() -> Iterator[int]:
+def epmd(free_tcp_port: int) -> Iterator[int]:
     """The port of an `epmd` of this test's own. Without Erlang: skipped, or failed if it is required."""
     if shutil.which("erl") is None:
         missing = "no `erl` on PATH: apt install erlang-base"
         if os.environ.get("ERGO_REQUIRE_ERLANG") == "1":
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    process = subprocess.Popen(["epmd", "-port", str(port), "-address", "127.0.0.1"])
+    process = subprocess.Popen(["epmd", "-port", str(free_tcp_port), "-address", "127.0.0.1"])
     try:
-        poll(lambda: asks_epmd(port, b"n") is not None)
-        yield port
+        poll(lambda: asks_epmd(free_tcp_port, b"n") is not None)
+        yield free_tcp_port
     finally:
         process.kill()
         process.wait()

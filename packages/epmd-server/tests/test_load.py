@@ -20,23 +20,21 @@ NAMES = encode_request(NamesRequest())
 
 
 @pytest.fixture
-def epmd() -> Iterator[tuple[int, Callable[[], int]]]:
+def epmd(free_tcp_port: int) -> Iterator[tuple[int, Callable[[], int]]]:
     """The port of a server process, and how many KiB of memory it holds."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
         pytest.skip(f"needs {FILES} open files, {hard} are allowed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    process = subprocess.Popen([sys.executable, "-m", "epmd_server", "-port", str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "epmd_server", "-port", str(free_tcp_port)])
 
     def resident_kib() -> int:
         status = Path(f"/proc/{process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
     try:
-        until(lambda: listens(port))
-        yield port, resident_kib
+        until(lambda: listens(free_tcp_port))
+        yield free_tcp_port, resident_kib
     finally:
         process.kill()
         process.wait()

@@ -23,9 +23,8 @@ EMPTY = "epmd: up and running on port {} with data:\n"
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def port(free_tcp_port: int) -> int:
+    return free_tcp_port
 
 
 def command(*arguments: str, port: int) -> subprocess.CompletedProcess[str]:

@@ -87,13 +87,13 @@ async def test_loopback_of_both_families_is_the_default(monkeypatch: pytest.Monk
             assert await ask(server, NamesRequest(), host=host) == server.port.to_bytes(4)
 
 
-async def test_address_and_port_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("ERL_EPMD_PORT", str(port))
+async def test_address_and_port_from_the_environment(
+    free_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERL_EPMD_PORT", str(free_tcp_port))
     monkeypatch.setenv("ERL_EPMD_ADDRESS", "127.0.0.1")
     async with serve() as server:
-        assert server.port == port
+        assert server.port == free_tcp_port
         assert server.addresses[0] == "127.0.0.1"
 
 

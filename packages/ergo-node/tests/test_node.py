@@ -70,6 +70,13 @@ async def test_a_port_in_use(epmd: Epmd) -> None:
             assert node.port not in (0, port)
 
 
+async def test_the_port_of_the_epmd_is_not_taken(epmd: Epmd) -> None:
+    assert epmd.port is not None
+    async with Node("a@127.0.0.1", COOKIE, epmd=epmd, listen=Listen(ports=(epmd.port, 0))) as node:
+        assert node.port not in (0, epmd.port)
+        assert node.health().registered
+
+
 async def test_no_port_at_all(epmd: Epmd) -> None:
     with pytest.raises(CannotStart, match="no port was given"):
         async with Node("a@127.0.0.1", COOKIE, epmd=epmd, listen=Listen(ports=())):

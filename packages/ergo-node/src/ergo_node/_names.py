@@ -94,29 +94,39 @@ class Names:
             raise NotConnected(f"{node} is not to be found: {error}") from error
         return Address(name.host, entry.port, min(6, entry.highest_version))
 
-    async def keep_registered(self, port: int, *, task_status: anyio.abc.TaskStatus[int]) -> None:
+    async def keep_registered(
+        self, listen: Callable[[], Awaitable[int]], *, task_status: anyio.abc.TaskStatus[int]
+    ) -> None:
         """Be registered, for ever: become the EPMD if none runs, register, and again after each loss.
 
         Starts with the creation that the first registration gave.
+
+        Args:
+            listen: opens the port to register. It is called once, when there is an EPMD, as `erl` does it: a
+                port that the system chooses can then not be the EPMD's own.
+            task_status: told the creation.
 
         Raises:
             NameInUse: the first registration found the name taken.
             CannotStart: there is no EPMD, and we cannot be it.
         """
         assert self._epmd is not None
+        port: int | None = None
         give_up = anyio.current_time() + (START_SECONDS if self._epmd.embedded else 0)
         told = ""
         while True:
             try:
-                async with self._server(self._epmd), self._registration(self._epmd, port) as registration:
-                    told, self.registered = "", True
-                    if self._creation is None:
-                        self._creation = registration.creation
-                        task_status.started(registration.creation)
-                    try:
-                        await registration.wait_lost()
-                    finally:
-                        self.registered = False
+                async with self._server(self._epmd):
+                    port = await listen() if port is None else port
+                    async with self._registration(self._epmd, port) as registration:
+                        told, self.registered = "", True
+                        if self._creation is None:
+                            self._creation = registration.creation
+                            task_status.started(registration.creation)
+                        try:
+                            await registration.wait_lost()
+                        finally:
+                            self.registered = False
                 logger.warning("%s lost its registration at the EPMD", self._name)
             except epmd_server.EpmdError as error:
                 if self._creation is None and (_is_final(error) or anyio.current_time() >= give_up):

@@ -203,15 +203,22 @@ class Node(RpcRuntime):
         self.route = self._connections.departures.route
 
     async def _local_node(self, tasks: TaskGroup) -> LocalNode:
+        if self._epmd is None:
+            await self._listen_for_nodes()
+            creation = new_creation()
+        else:
+            creation = await tasks.start(
+                self._until_left, self._names.keep_registered, self._listen_for_nodes
+            )
+        self.kernel.incarnate(creation)
+        return LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden)
+
+    async def _listen_for_nodes(self) -> int:
         warn = self._tls is None and not self._policy.allow_plain
         await open_listeners(self._network, self._listen, self._name, self._listeners, warn=warn)
         self.ports = [listener.port for listener in self._listeners]
         self.port = self.ports[0]
-        creation = new_creation()
-        if self._epmd is not None:
-            creation = await tasks.start(self._until_left, self._names.keep_registered, self.port)
-        self.kernel.incarnate(creation)
-        return LocalNode(self.name, creation, flags=FLAGS, hidden=self._hidden)
+        return self.port
 
     async def opened(self, tasks: TaskGroup) -> None:
         """Processes run: start those that other nodes expect, and let the nodes in."""
