@@ -203,7 +203,7 @@ def test_creations_against_both(running: Running) -> None:
         assert creations == [first, first + 1, *narrow, first + 5, first + 6]
 
 
-def test_other_hosts_against_both() -> None:
+def test_other_hosts_against_both(running: Running) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing: asks the routing table for our own address
