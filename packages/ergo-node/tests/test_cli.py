@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -164,7 +163,7 @@ async def mute(epmd: Epmd) -> AsyncIterator[anyio.Event]:
             await anyio.sleep_forever()
 
     async with (
-        await anyio.create_tcp_listener(local_host=HOST, family=socket.AF_INET) as listener,
+        await anyio.create_tcp_listener(local_host=HOST) as listener,
         epmd_server.serve(HOST, epmd.port),
         epmd_server.register("mute", listener.extra(SocketAttribute.local_port), epmd_port=epmd.port),
         anyio.create_task_group() as tasks,
