@@ -5,7 +5,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 from otp_behaviors._process_table import Waiter
-from otp_behaviors._task import EventWaiter
+from otp_behaviors._process_task import EventWaiter
 from otp_behaviors._waiter_asyncio import future_waiters
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,7 @@ from otp_behaviors._reasons import NOPROC, NORMAL, from_exception
 from otp_behaviors._requester import Requester
 from otp_behaviors._shell import ServerRef, Shell
 from otp_behaviors._signals import Down
-from otp_behaviors._spawning import spawn_remote
+from otp_behaviors._spawner import Spawner
 from otp_behaviors._timers import Timer
 from otp_behaviors._turn import TurnWaiter
 from otp_behaviors._watcher import Watcher, message_to_alias
@@ -31,7 +31,7 @@ Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
 
 
-class Process(Watcher, Requester, Inspector):
+class Process(Watcher, Requester, Spawner, Inspector):
     """A process, seen from inside. A function that is spawned gets it as its first argument."""
 
     _record: LocalProcess
@@ -219,61 +219,6 @@ class Process(Watcher, Requester, Inspector):
         """
         record = FunctionProcess(self._kernel, function, args)
         return self._kernel.spawn(record, parent=self._record, name=name, link=link)
-
-    async def spawn_remote(
-        self,
-        node: str,
-        module: str | Atom,
-        function: str | Atom,
-        args: list[Term],
-        *,
-        link: bool = False,
-        timeout: float | None = None,
-    ) -> Pid:
-        """Start a process on another node, which applies `module:function` to `args` (`spawn/4`).
-
-        Args:
-            node: the node, connected to if need be.
-            module: a module there; for Elixir with its prefix, `Elixir.Enum`.
-            function: one of its functions; if there is none, the process starts and ends with `undef`.
-            args: the arguments.
-            link: link it with this process from its first moment (`spawn_link/4`).
-            timeout: seconds to wait for the answer, None for ever. A lost node does not need it.
-
-        Raises:
-            NoConnection: the node cannot be reached, or was lost. CallTimeout: no answer in time.
-            ExitError: it refuses: `notsup`, `system_limit`.
-        """
-        target = (node, module, function, args)
-        record = self._record
-        pid, _ = await spawn_remote(
-            self._kernel, record, None, target, link=link, waiter=record.waiter(), timeout=timeout
-        )
-        return pid
-
-    async def spawn_monitor_remote(
-        self,
-        node: str,
-        module: str | Atom,
-        function: str | Atom,
-        args: list[Term],
-        *,
-        link: bool = False,
-        timeout: float | None = None,
-    ) -> tuple[Pid, Reference]:
-        """Start a process on another node and watch it from its first moment (`spawn_monitor/4`).
-
-        Returns:
-            The process, and the reference that its `Down` will carry.
-
-        Raises:
-            As `spawn_remote`.
-        """
-        target = (node, module, function, args)
-        record = self._record
-        return await spawn_remote(
-            self._kernel, record, record, target, link=link, waiter=record.waiter(), timeout=timeout
-        )
 
     async def run_in_thread(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
         """Call a blocking function in a thread, and return what it returns: `await self.run_in_thread(f, x)`.

@@ -30,12 +30,12 @@ from otp_behaviors._kernel import Kernel
 from otp_behaviors._log import log, logger
 from otp_behaviors._process import FunctionProcess, LocalProcess, Process, Startable, own_name
 from otp_behaviors._process_table import ProcessRecord, Waiter
+from otp_behaviors._process_task import EventWaiter, ProcessTask
 from otp_behaviors._program_requests import ProgramRequests
 from otp_behaviors._reasons import KILLED, NOPROC, NORMAL, SHUTDOWN
 from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Signal, destination
 from otp_behaviors._system import SYSTEM, TERMINATE
-from otp_behaviors._task import EventWaiter, ProcessTask
 from otp_behaviors._threads import Threads
 from otp_behaviors._waiter_asyncio import future_waiters
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from etf_codec import Atom, Pid, Reference, Term
 
@@ -11,7 +11,7 @@ from otp_behaviors._completion import Completion
 from otp_behaviors._errors import CallTimeout, ExitError, NoConnection
 from otp_behaviors._gen_call import waiter_of
 from otp_behaviors._kernel import Kernel
-from otp_behaviors._process_table import ProcessRecord, Waiter
+from otp_behaviors._process_table import Waiter
 from otp_behaviors._reasons import NOCONNECTION, TIMEOUT
 from otp_behaviors._signals import SpawnSignal
 from otp_behaviors._spawns import LINK, MONITOR
@@ -21,6 +21,13 @@ REASONS: Final = {
     Atom("system_limit"): "runs as many processes as it may",
     Atom("badopt"): "does not know an option of the spawn request",
 }
+
+
+class Asking(Protocol):
+    """The process that asks."""
+
+    pid: Pid
+    group_leader: Pid | None
 
 
 class Spawning(Completion):
@@ -134,7 +141,7 @@ class Running(Spawning):
 
 async def spawn_remote(
     kernel: Kernel,
-    record: ProcessRecord,
+    record: Asking,
     watcher: LocalWatcher | None,
     target: tuple[str, str | Atom, str | Atom, list[Term]],
     *,
@@ -165,7 +172,7 @@ async def spawn_remote(
 
 async def run_remote(
     kernel: Kernel,
-    record: ProcessRecord,
+    record: Asking,
     target: tuple[str, str | Atom, str | Atom, list[Term]],
     *,
     timeout: float | None,
