@@ -35,7 +35,7 @@ async def test_killed_erlang(start_erl: StartErl, epmd_port: int, invariants: In
         events = node.monitor_nodes()
         await bonded.call(pids, timeout=30)
         await handled_by(node, ERL)
-        assert (len(node.kernel.links), len(node.kernel.monitors)) == (count, count)
+        await eventually(lambda: (len(node.kernel.links), len(node.kernel.monitors)) == (count, count))
         await erl.kill()
         began = time.process_time()
         await eventually(lambda: bonds.all_resolved)

@@ -47,7 +47,8 @@ async def test_erlang_is_stopped(start_erl: StartErl, epmd_port: int, invariants
     numbers = Numbers()
     async with Node(PY, COOKIE, tick_time=TICK_TIME) as node:
         await node.start(Numbered, numbers, name="numbered")
-        await node.reach(ERL)
+        # An answer means that Erlang has told its own processes of us: what they are told later is new.
+        assert await node.ping(ERL)
         await erl.eval(
             f"net_kernel:monitor_nodes(true), [{{numbered, '{PY}'}} ! {{1, N}} || N <- [1, 2, 3]], ok"
         )
