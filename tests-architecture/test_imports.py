@@ -35,7 +35,14 @@ IMPURE: Final = WAITING | {"time", "random", "logging"}
 # Everything else under src/ is pure: it takes bytes, time and chance as arguments.
 SHELL: Final = {
     "epmd_server": {"_listening", "_server", "_client", "_daemon", "__main__"},
-    "otp_behaviors": {"_log", "_application_controller", "_task", "_runtime", "_threads", "_waiter_asyncio"},
+    "otp_behaviors": {
+        "_log",
+        "_application_controller",
+        "_process_task",
+        "_runtime",
+        "_threads",
+        "_waiter_asyncio",
+    },
     "ergo_node": {"*"},
 }
 PURE_IN_SHELL_PACKAGES: Final = {

@@ -55,7 +55,7 @@ def test_children_end_together(play: Play, shutdown: Any, obeys: Atom, resists: 
         with pytest.raises(TimeoutError):
             await self.receive(timeout=0.01)
         began = self._kernel.timers.now
-        reasons = await end_children(self, pids, shutdown)
+        reasons = await end_children(self, dict.fromkeys(pids, shutdown))
         with pytest.raises(TimeoutError):  # neither exit messages nor the timer are left
             await self.receive(timeout=1)
         waited = shutdown if isinstance(shutdown, float) else 0
@@ -76,7 +76,7 @@ def test_a_child_that_ended_before_says_why(play: Play, spawn: Spawn) -> None:
         self.send(first, "go")
         ref = self.monitor(first)
         await self.receive(lambda message: message[1] == ref)
-        assert await end_children(self, [first], 1.0) == {first: BOOM}
+        assert await end_children(self, {first: 1.0}) == {first: BOOM}
         with pytest.raises(TimeoutError):
             await self.receive(lambda message: isinstance(message, Exit), 0)
 

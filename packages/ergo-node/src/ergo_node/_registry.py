@@ -1,4 +1,4 @@
-"""The functions of this program that other nodes may run: what `rpc`, `erpc` and `spawn` find here.
+"""The functions of this program that other nodes may run: what `rpc`, `erpc`, `spawn` and tasks find here.
 
 Nothing is found by import, by attribute or by name in any other way: a function that was not provided does
 not exist for other nodes, whatever they ask for.
@@ -83,7 +83,8 @@ class Registry:
                 may raise ErlangError, ErlangExit or ErlangThrow; any other exception is an `error` whose
                 reason is `{ExceptionName, Text}`.
             nodes: the nodes that may; None for every connected node. Such a function is not run for `rex`
-                (`rpc:block_call`, `rpc` of OTP 22), where a node can call in another's name.
+                (`rpc:block_call`, `rpc` of OTP 22), a task or an agent: there a node can call in the name of
+                another one.
             thread: run it in a thread, for it blocks.
             process: pass the process that runs it as the first argument, to receive, link and monitor.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import CoroutineType
 from typing import Any, Final
 
 import anyio
@@ -13,6 +16,7 @@ from otp_behaviors import (
     ExitError,
     Kernel,
     NoConnection,
+    Process,
     RemoteName,
     Runtime,
     ServerHandle,
@@ -28,11 +32,12 @@ from ergo_node._erpc import (
     Outcome,
     RpcError,
     exit_reason,
+    failed,
     result_of,
     result_of_rpc,
 )
 from ergo_node._execution import Execution
-from ergo_node._registry import Registry
+from ergo_node._registry import Provided, Registry
 from ergo_node._rex import NAME as REX
 from ergo_node._rex import Ended
 
@@ -70,11 +75,6 @@ class RpcRuntime(Runtime):
         """The node's name."""
         return self.kernel.node
 
-    @property
-    def program(self) -> Pid:
-        """The process that stands for the program's tasks: what they send comes from it."""
-        return self._client.pid
-
     # For other nodes
 
     def provide(
@@ -87,7 +87,7 @@ class RpcRuntime(Runtime):
         thread: bool = False,
         process: bool = False,
     ) -> None:
-        """Let other nodes run a function by `rpc`, `erpc` and `spawn`; see `Registry.provide`.
+        """Let other nodes run a function by `rpc`, `erpc`, `spawn` and in tasks; see `Registry.provide`.
 
         Raises:
             TypeError: it cannot be called with positional arguments, or is a coroutine function for a thread.
@@ -136,6 +136,26 @@ class RpcRuntime(Runtime):
             case _:
                 return self._execute((module, function, args), node, exit_reason, True, leader)
         return self._execute(call, node, ended, False, leader)
+
+    def provided(self, module: str, function: str, arity: int) -> Callable[[Process, list[Term]], Any] | None:
+        """Return what runs a provided function in a task or an agent of this node.
+
+        Not one that only some nodes may run: who asks for a task can do so in another's name.
+        """
+        found = self.functions.find(module, function, arity, None)
+        return None if found is None else partial(self._run_provided, found)
+
+    def _run_provided(self, provided: Provided, process: Process, args: list[Term]) -> Any:
+        with _as_exit():
+            result = provided.run(args, process)
+        return self._awaited(result) if isinstance(result, CoroutineType) else self._as_term(result)
+
+    async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Term:
+        with _as_exit():
+            return self._as_term(await coroutine)
+
+    def _as_term(self, result: Any) -> Term:
+        return self._nothing if result is None else result
 
     async def _end_processes(self) -> None:
         # Functions that other nodes wait for are no behaviors: nobody could ask them to stop.
@@ -295,6 +315,15 @@ class RpcRuntime(Runtime):
 
     def _sent(self) -> None:
         """For subclasses: raise what became of a signal without an answer."""
+
+
+@contextmanager
+def _as_exit() -> Iterator[None]:
+    """A provided function that fails in Erlang's way ends its process so."""
+    try:
+        yield
+    except RpcError as error:
+        raise ExitError(exit_reason(failed(error))) from error
 
 
 def _tell(ref: Term) -> Ended:

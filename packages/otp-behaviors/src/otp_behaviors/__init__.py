@@ -15,8 +15,10 @@
 its shell over anyio; `ergo-node` gives the same kernel a network.
 """
 
+from otp_behaviors import _agent_requests as agent
 from otp_behaviors import _event_requests as gen_event
 from otp_behaviors import _sys as sys
+from otp_behaviors._agent import Agent
 from otp_behaviors._application import Application
 from otp_behaviors._channel import Channel
 from otp_behaviors._children import Child
@@ -103,6 +105,9 @@ from otp_behaviors._statem_events import (
     Timeout,
 )
 from otp_behaviors._supervisor import Supervisor, start_child
+from otp_behaviors._task import Task
+from otp_behaviors._task_stream import TaskStream
+from otp_behaviors._task_supervisor import TaskSupervisor, start_task
 from otp_behaviors._timers import Timer
 
 __version__ = "0.1.0"
@@ -118,6 +123,7 @@ __all__ = [
     "NO_REPLY",
     "SHUTDOWN",
     "TIMEOUT",
+    "Agent",
     "AliasSignal",
     "Application",
     "ApplicationExited",
@@ -178,6 +184,9 @@ __all__ = [
     "Stop",
     "Supervisor",
     "SupervisorReport",
+    "Task",
+    "TaskStream",
+    "TaskSupervisor",
     "TerminateReport",
     "Timeout",
     "Timer",
@@ -187,6 +196,7 @@ __all__ = [
     "UnlinkAckSignal",
     "UnlinkSignal",
     "Watch",
+    "agent",
     "destination",
     "from_exception",
     "gen_event",
@@ -195,6 +205,7 @@ __all__ = [
     "run_remote",
     "spawn_remote",
     "start_child",
+    "start_task",
     "state_function",
     "sys",
     "undeliverable",

@@ -23,6 +23,8 @@ from otp_behaviors._requester import Requester
 from otp_behaviors._shell import ServerRef, Shell
 from otp_behaviors._signals import Down
 from otp_behaviors._spawner import Spawner
+from otp_behaviors._task_owner import TaskOwner
+from otp_behaviors._task_process import INITIAL_CALL
 from otp_behaviors._timers import Timer
 from otp_behaviors._turn import TurnWaiter
 from otp_behaviors._watcher import Watcher, message_to_alias
@@ -31,7 +33,7 @@ Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
 
 
-class Process(Watcher, Requester, Spawner, Inspector):
+class Process(Watcher, Requester, Spawner, TaskOwner, Inspector):
     """A process, seen from inside. A function that is spawned gets it as its first argument."""
 
     _record: LocalProcess
@@ -413,9 +415,12 @@ class FunctionProcess(LocalProcess):
 
     @property
     def initial_call(self) -> tuple[str, str, int]:
-        """The function."""
-        module = getattr(self._function, "__module__", "?")
-        return (module, getattr(self._function, "__qualname__", "?"), len(self._arguments))
+        """The function, or what it says it runs, as `proc_lib:translate_initial_call/1`."""
+        match (self.dictionary or {}).get(INITIAL_CALL):
+            case (Atom() as module, Atom() as function, int() as arity):
+                return (module.name, function.name, arity)
+        home = getattr(self._function, "__module__", "?")
+        return (home, getattr(self._function, "__qualname__", "?"), len(self._arguments))
 
     def time_to_stop(self, grace: float) -> float:
         """Return the seconds it may take to end when it is told to; `grace` where nothing says otherwise."""

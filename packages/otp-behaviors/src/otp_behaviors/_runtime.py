@@ -136,6 +136,11 @@ class Runtime(ProgramRequests, ApplicationController):
         finally:
             self.kernel.shell = None
 
+    @property
+    def program(self) -> Pid:
+        """The process that stands for the program's tasks: what they send comes from it."""
+        return self._client.pid
+
     # Processes
 
     async def start(

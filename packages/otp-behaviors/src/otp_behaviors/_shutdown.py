@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from etf_codec import Atom, Pid, Reference, Term
 
@@ -15,44 +15,60 @@ from otp_behaviors._signals import Down, Exit
 TIMEOUT: Final = Atom("timeout")
 
 
-async def end_children(process: Process, pids: Iterable[Pid], shutdown: Shutdown) -> dict[Pid, Term]:
+async def end_children(process: Process, shutdowns: Mapping[Pid, Shutdown]) -> dict[Pid, Term]:
     """End linked children together, and wait until all have ended; see `supervisor:shutdown/1`.
 
     Args:
         process: the supervisor.
-        pids: its children: one, or all of `simple_one_for_one`, which share the time they have.
-        shutdown: seconds until they are killed, `infinity`, or `brutal_kill`.
+        shutdowns: its children, one or all of `simple_one_for_one`; for each the seconds until it is killed,
+            `infinity`, or `brutal_kill`.
 
     Returns:
         Why each ended.
     """
     reasons: dict[Pid, Term] = {}
     running: dict[Reference, Pid] = {}
-    for pid in pids:
+    for pid in shutdowns:
         running[process.monitor(pid)] = pid
         process.unlink(pid)
     ended = await _earlier_exits(process, set(running.values()))
     for pid in running.values():
-        process.exit(pid, KILL if shutdown == "brutal_kill" else SHUTDOWN)
-    time_is_up = (TIMEOUT, process.pid, KILL)
-    timer = None
-    if shutdown == 0:
-        process.send(process.pid, time_is_up)
-    elif not isinstance(shutdown, str):
-        timer = process.send_after(shutdown, process.pid, time_is_up)
+        process.exit(pid, KILL if shutdowns[pid] == "brutal_kill" else SHUTDOWN)
+    limits = {limit for limit in shutdowns.values() if not isinstance(limit, str)}
+    alarms = [Alarm(process, limit) for limit in limits]
     while running:
-        message = await process.receive(
-            lambda message: message is time_is_up or (type(message) is Down and message.ref in running)
+        message: Any = await process.receive(
+            lambda m: (type(m) is Down and m.ref in running) or any(m is alarm.message for alarm in alarms)
         )
         if isinstance(message, Down):
             pid = running.pop(message.ref)
             reasons[pid] = ended.get(pid, NOPROC) if message.reason is NOPROC else message.reason
             continue
         for pid in running.values():
-            process.exit(pid, KILL)
-    if not isinstance(shutdown, str) and (timer is None or timer.cancel() is None):
-        await _drop(process, time_is_up)
+            if shutdowns[pid] == message[-1]:
+                process.exit(pid, KILL)
+    for alarm in alarms:
+        await alarm.stop()
     return reasons
+
+
+class Alarm:
+    """Tells a supervisor that a time is over, by a message."""
+
+    def __init__(self, process: Process, seconds: float) -> None:
+        self._process = process
+        self.message: Final = (TIMEOUT, process.pid, KILL, seconds)
+        self._timer = process.send_after(seconds, process.pid, self.message) if seconds else None
+        if self._timer is None:
+            process.send(process.pid, self.message)
+
+    async def stop(self) -> None:
+        """It is not needed any more; a message that has come already is dropped."""
+        if self._timer is None or self._timer.cancel() is None:
+            try:
+                await self._process.receive(lambda message: message is self.message, 0)
+            except TimeoutError:
+                return
 
 
 async def _earlier_exits(process: Process, pids: set[Pid]) -> dict[Pid, Term]:
@@ -65,13 +81,6 @@ async def _earlier_exits(process: Process, pids: set[Pid]) -> dict[Pid, Term]:
             ended[message.pid] = message.reason
     except TimeoutError:
         return ended
-
-
-async def _drop(process: Process, unwanted: Term) -> None:
-    try:
-        await process.receive(lambda message: message is unwanted, 0)
-    except TimeoutError:
-        return
 
 
 def ended_well(spec: Child, reason: Term) -> bool:

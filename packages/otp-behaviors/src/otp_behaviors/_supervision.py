@@ -95,7 +95,7 @@ class Supervision:
                 continue
             self._system.received(message)
             if type(message) is tuple and len(message) == 3 and message[0] is GEN_CALL:
-                answer = await self._answer(message[2])
+                answer = await self.answer(message[2])
                 self._process.reply(message[1], answer)
                 self._system.replied(answer, message[1])
                 continue
@@ -151,7 +151,8 @@ class Supervision:
                 await self._stop(member)
         elif members:
             specs = {member.pid: member.spec for member in members if member.pid is not None}
-            reasons = await end_children(self._process, specs, members[0].spec.shutdown)
+            shutdowns = {pid: spec.shutdown for pid, spec in specs.items()}
+            reasons = await end_children(self._process, shutdowns)
             for reason, pids in ended_badly(specs, reasons):
                 self._report("shutdown_error", members[0].spec, pids, reason)
             self._children = Children()
@@ -160,7 +161,7 @@ class Supervision:
         """Stop one child."""
         spec, pid = member.spec, member.pid
         if pid is not None:
-            reasons = await end_children(self._process, (pid,), spec.shutdown)
+            reasons = await end_children(self._process, {pid: spec.shutdown})
             if not ended_well(spec, reasons[pid]):
                 self._report("shutdown_error", spec, pid, reasons[pid])
         if spec.restart == "temporary" or self._simple:
@@ -228,10 +229,12 @@ class Supervision:
         assert member is not None
         return member.spec
 
+    def _reported(self, spec: Child) -> Child:
+        """Return what reports tell of a child: OTP knows those of `simple_one_for_one` by their template."""
+        return self._supervisor.children[0] if self._simple else spec
+
     def _report(self, context: str, spec: Child, who: Pid | list[Pid] | None, reason: Term) -> None:
-        if self._simple:
-            # The ids of its children are our own: OTP knows them by their template.
-            spec = self._supervisor.children[0]
+        spec = self._reported(spec)
         record, child = self._record, offender(spec, who)
         self._kernel.report(SupervisorReport(record.pid, context, spec.id, reason, record.name, child))
 
@@ -241,7 +244,8 @@ class Supervision:
         """Supervise by another description from now on (`sys.change_code`)."""
         self._supervisor = tree
 
-    async def _answer(self, request: Term) -> Term:
+    async def answer(self, request: Term) -> Term:
+        """Answer a request."""
         if type(request) is Atom and request in QUERIES:
             return QUERIES[request](self._children, self._simple)
         if type(request) is tuple and len(request) == 2 and type(request[0]) is Atom:
@@ -268,17 +272,21 @@ class Supervision:
         if not isinstance(argument, list | tuple):
             return (ERROR, Atom("badarg"))
         template = self._supervisor.children[0]
-        self._dynamic += 1
         spec = Child(
             template.start,
             *template.args,
             *argument,
-            id=self._dynamic,
+            id=self._next_id(),
             restart=template.restart,
             shutdown=template.shutdown,
             significant=template.significant,
         )
         return await self._start_new(spec, spec.args)
+
+    def _next_id(self) -> int:
+        """Return what tells a child of `simple_one_for_one` from the others."""
+        self._dynamic += 1
+        return self._dynamic
 
     async def _start_new(self, spec: Child, args: tuple[Any, ...]) -> Term:
         try:

@@ -69,6 +69,10 @@ class Supervisor:
         if self.auto_shutdown == "never" and any(child.significant for child in self.children):
             raise ValueError("a significant child needs auto_shutdown='any_significant' or 'all_significant'")
 
+    def _at_work(self, process: Process) -> Supervision:
+        """Return what supervises in a process."""
+        return Supervision(process, self)
+
     def __process__(self, kernel: Kernel, args: tuple[Any, ...]) -> LocalProcess:
         """Return a new process for this supervisor."""
         return SupervisorProcess(kernel, self)
@@ -107,7 +111,7 @@ class SupervisorProcess(FunctionProcess):
 
 
 async def _supervise(process: Process, supervisor: Supervisor) -> None:
-    supervision = Supervision(process, supervisor)
+    supervision = supervisor._at_work(process)
     record = process._record
     assert isinstance(record, SupervisorProcess)
     record.supervision = supervision
