@@ -27,9 +27,7 @@ def supervisor() -> TaskSupervisor:
 async def body(process: Process, how: Any = None) -> Any:
     """Follows orders."""
     while True:
-        match await process.receive(
-            lambda m: type(m) is Exit or (type(m) is tuple and m[0] == Atom("order"))
-        ):
+        match await process.receive(is_order):
             case (Atom("order"), (Atom("return"), value), _):
                 return value
             case (Atom("order"), (Atom("exit"), reason), _):
@@ -63,11 +61,21 @@ async def item(process: Process, wanted: Any, conductor: Pid) -> Any:
 async def conduct(process: Process, order: list[int]) -> None:
     """Lets items go on, one after the other."""
     for n in order:
-        _, pid, _ = await process.receive(lambda m, n=n: type(m) is tuple and m[0] == READY and m[2] == n)  # type: ignore[misc]
+        pid = await ready(process, n)
         ref = process.monitor(pid)
         process.send(pid, GO)
-        await process.receive(lambda m, ref=ref: type(m) is Down and m.ref == ref)  # type: ignore[misc]
+        await ended(process, ref)
     await process.receive(lambda message: False)
+
+
+async def ready(process: Process, n: int) -> Pid:
+    message: Any = await process.receive(lambda m: type(m) is tuple and m[0] == READY and m[2] == n)
+    pid: Pid = message[1]
+    return pid
+
+
+async def ended(process: Process, ref: Reference) -> None:
+    await process.receive(lambda m: type(m) is Down and m.ref == ref)
 
 
 class Player:
