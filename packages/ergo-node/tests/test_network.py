@@ -1,14 +1,17 @@
 """Sockets of anyio: who is let in, and by what address."""
 
 import socket
+import tracemalloc
 from typing import Any
 
 import anyio
 import pytest
 from ergo_node import Epmd, Node
+from ergo_node._event_loop import READ_BYTES
 from ergo_node._network import Reception, StreamNetwork
 from ergo_node._transport import Transport, Wiring
 from erldist_proto.testing import connected_pair
+from otp_behaviors import Caller, GenServer, RemoteName
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +20,11 @@ HOST = "127.0.0.1"
 
 def ignore(transport: Transport, what: object) -> None:
     """Take messages, or events."""
+
+
+class Echo(GenServer):
+    def handle_call(self, request: Any, caller: Caller) -> Any:
+        return request
 
 
 class Door(Reception):
@@ -59,6 +67,26 @@ async def test_nobody_listens() -> None:
     wiring = Wiring(connected_pair()[0], ignore, ignore)
     with pytest.raises(ConnectionRefusedError):
         await StreamNetwork().connect(HOST, port, wiring)
+
+
+async def test_a_small_read_takes_little_memory(pair: tuple[Node, Node]) -> None:
+    """Whatever a read could bring: the system would be asked for so much, and given it back, each time."""
+    near, far = pair
+    await far.start(Echo, name="echo")
+    echo = RemoteName("echo", far.name)
+    large = bytes(4 * READ_BYTES)
+    with anyio.fail_after(20):
+        for _ in range(2):
+            # The second time after reads that brought much.
+            assert await near.call(echo, b"small") == b"small"
+            tracemalloc.start()
+            try:
+                before = tracemalloc.get_traced_memory()[0]
+                assert await near.call(echo, b"small") == b"small"
+                assert tracemalloc.get_traced_memory()[1] - before < READ_BYTES / 4
+            finally:
+                tracemalloc.stop()
+            assert await near.call(echo, large) == large
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])

@@ -20,6 +20,7 @@ from erldist_proto import LocalProtocolError
 from etf_codec import Atom, EtfError, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
+from ergo_node._event_loop import read_buffer
 from ergo_node._network import Listener, Network, Reception, accepted, take_all
 from ergo_node._transport import BUSY_BYTES, JOIN_BYTES, Messages, Transport, Wiring, joined
 
@@ -54,6 +55,8 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         # Of what was sent in this read: whether somebody waits for it, and whether nobody does.
         self._hurried = self._unhurried = False
         self._paused = False
+        # What the event loop calls in the place of this object.
+        self._instead: type[Shortened] = Shortened
 
     # What the event loop calls
 
@@ -61,6 +64,9 @@ class ProtocolTransport(Transport, asyncio.Protocol):
         """The socket is open."""
         self._io = transport
         transport.set_write_buffer_limits(BUFFER_HIGH, BUFFER_LOW)
+        if isinstance(self._loop, asyncio.SelectorEventLoop):
+            self._instead = Buffered
+            self.shorten(self.data_received)
         self._begin()
         self._write()
 
@@ -223,7 +229,7 @@ class ProtocolTransport(Transport, asyncio.Protocol):
 
     def shorten(self, way: Callable[[bytes], None]) -> None:
         """Have the event loop call a function with what it reads from now on."""
-        self._io.set_protocol(Shortened(self, way))
+        self._io.set_protocol(self._instead(self, way))
 
     def _timed(self) -> None:
         self._woken.set()
@@ -266,6 +272,22 @@ class Shortened:
         self.connection_lost = transport.connection_lost
         self.pause_writing = transport.pause_writing
         self.resume_writing = transport.resume_writing
+
+
+class Buffered(Shortened, asyncio.BufferedProtocol):
+    """The same, on asyncio's own event loop, which would make room for each read anew; see `read_buffer`."""
+
+    def __init__(self, transport: ProtocolTransport, way: Callable[[bytes], None]) -> None:
+        super().__init__(transport, way)
+        self._buffer = read_buffer()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the event loop is to read into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have been read."""
+        self.data_received(bytes(self._buffer[:nbytes]))
 
 
 class Doorman(asyncio.Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from socket import socket
 from time import monotonic
 from typing import Final
@@ -14,10 +13,11 @@ from erldist_proto import LocalProtocolError
 from etf_codec import Atom, EtfError, Pid, Reference, Term
 
 from ergo_node._config import SHUTDOWN_GRACE
+from ergo_node._event_loop import READ_BYTES, read_buffer
 from ergo_node._transport import Transport, Wiring, joined
 
-READ_BYTES: Final = 262_144
-"""Bytes read at once: a few fragments of 64 KiB."""
+MUCH: Final = 65_536
+"""Bytes of a read after which the next one is expected to bring as many."""
 
 
 class StreamTransport(Transport):
@@ -138,10 +138,18 @@ class StreamTransport(Transport):
             self._resumed = None
 
     async def _read(self) -> None:
-        receive = self._receive if self._socket is None else partial(self._receive_at, self._socket)
+        sock, buffer, much = self._socket, read_buffer(), False
         while self.closed is None:
             try:
-                data = await receive()
+                if sock is None:
+                    data = await self._stream.receive(READ_BYTES)
+                else:
+                    # Without the stream, which tries to read before it waits, mostly for nothing.
+                    await anyio.wait_readable(sock)
+                    data = received(sock, None if much else buffer)
+                    much = len(data) > MUCH
+            except BlockingIOError:
+                continue
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 self._ended()
             else:
@@ -152,23 +160,6 @@ class StreamTransport(Transport):
                 self.may_write, self._handling = True, False
             if self.connection.bytes_pending or self.tls is not None or self.closed is not None:
                 self.flush()
-
-    async def _receive(self) -> bytes:
-        return await self._stream.receive(READ_BYTES)
-
-    async def _receive_at(self, sock: socket) -> bytes:
-        """The same without the stream, which tries to read before it waits, mostly for nothing."""
-        while True:
-            await anyio.wait_readable(sock)
-            try:
-                data = sock.recv(READ_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise anyio.BrokenResourceError from error
-            if not data:
-                raise anyio.EndOfStream
-            return data
 
     async def _write(self) -> None:
         with self._writing:
@@ -219,3 +210,20 @@ def taken(sock: socket, piece: bytes | memoryview) -> int:
         return sock.send(piece)
     except OSError:
         return 0
+
+
+def received(sock: socket, buffer: memoryview | None) -> bytes:
+    """Read what has come, into a buffer or, where that would be much to copy, without one.
+
+    Raises:
+        BlockingIOError: nothing has. EndOfStream, BrokenResourceError: nothing will.
+    """
+    try:
+        data = sock.recv(READ_BYTES) if buffer is None else bytes(buffer[: sock.recv_into(buffer)])
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise anyio.BrokenResourceError from error
+    if not data:
+        raise anyio.EndOfStream
+    return data
