@@ -30,9 +30,9 @@ def shared(busy_wait: BusyWait) -> BusyWait:
 def read_buffer() -> memoryview:
     """Return where all nodes of this event loop read into; what was read is copied out of it at once.
 
-    `socket.recv` makes room for all it may get before it knows how little that is. So much room glibc gets from
-    the system and gives back at each read, unless it has come to keep it: small calls between two nodes took
-    twice the time by that, on asyncio and on trio.
+    `socket.recv` makes room for all it may get before it knows how little that is. So much room glibc gets
+    from the system and gives back at each read, unless it has come to keep it: small calls between two nodes
+    took twice the time by that, on asyncio and on trio.
     """
     try:
         return _READ_BUFFER.get()
