@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from etf_codec import Atom, Pid
+from hypothesis import given
+from hypothesis import strategies as st
 from otp_behaviors import Child, GenServer, Supervisor
-from otp_behaviors._children import Children, Member
+from otp_behaviors._children import Children, Crowd, Member
 
 
 class Worker(GenServer):
@@ -105,3 +107,33 @@ def test_the_child_and_those_started_after_it(id: str, expected: str) -> None:
 def test_children_are_no_keys() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(abc())
+
+
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["add", "remove", "update"]), st.integers(0, 5), st.booleans(), st.booleans())
+)
+
+
+@given(OPERATIONS)
+def test_a_crowd_is_a_value_that_changes(operations: list[tuple[str, int, bool, bool]]) -> None:
+    """It says of its children what `Children` do, whatever has been done to both."""
+    crowd, model = Crowd(), Children()
+    for number, (operation, id, runs, restarting) in enumerate(operations):
+        process = pid(number) if runs else None
+        match operation:
+            case "add" if model.find(id) is None:
+                member = Member(Child(Worker, id=id), process, restarting)
+                model = model.add(member)
+                assert crowd.add(member) is crowd
+            case "remove":
+                model = model.remove(id)
+                assert crowd.remove(id) is crowd
+            case "update":
+                model = model.update(id, process, restarting)
+                assert crowd.update(id, process, restarting) is crowd
+        assert crowd == model
+        assert len(crowd) == len(model)
+        assert [crowd.find(each) for each in range(6)] == [model.find(each) for each in range(6)]
+        pids = [pid(each) for each in range(number + 1)]
+        assert [crowd.by_pid(each) for each in pids] == [model.by_pid(each) for each in pids]
+    assert crowd.find([1]) is crowd.find(Atom("worker")) is None  # as asked from elsewhere

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 from etf_codec import Atom, Pid
-from otp_behaviors import KILL, KILLED, Down, GenServer, Kernel, Process
+from otp_behaviors import (
+    KILL,
+    KILLED,
+    SHUTDOWN,
+    Child,
+    Down,
+    GenServer,
+    Kernel,
+    Process,
+    Supervisor,
+    start_child,
+)
 from otp_behaviors._process import FunctionProcess
 from otp_behaviors.testing import Simulation
 
@@ -101,6 +112,28 @@ def test_a_star_of_monitors_is_told_once_each(kernel: Counting) -> None:
     assert time.process_time() - started < 1.0
     assert len(kernel.ends) == CROWD + 1
     assert kernel.reasons == {BOOM, Atom("normal")}
+
+
+def test_a_supervisor_of_many_works_no_more_for_each() -> None:
+    def work(count: int) -> float:
+        with Simulation(seed=1, turn_time=(0.0, 0.0)) as simulation:
+            return float(simulation.node("a@host").play(start_and_end, count))
+
+    async def start_and_end(self: Process, count: int) -> float:
+        many = Supervisor(Child(Member, restart="temporary"), strategy="simple_one_for_one")
+        supervisor = await self.start(many)
+        began = time.process_time()
+        pids = [await start_child(self, supervisor, []) for _ in range(count)]
+        for pid in pids:
+            assert pid is not None
+            self.exit(pid, KILL)
+        counts = await self.call(supervisor, Atom("count_children"), None)
+        took = time.process_time() - began
+        assert (Atom("active"), 0) in counts
+        self.exit(supervisor, SHUTDOWN)
+        return took / count
+
+    assert work(CROWD) < 2.5 * work(CROWD // 10)
 
 
 def test_a_chain_across_nodes_falls() -> None:

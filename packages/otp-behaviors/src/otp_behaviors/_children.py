@@ -114,7 +114,7 @@ class Children:
         return len(self._members)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Children) and self._members == other._members
+        return isinstance(other, Children) and tuple(self) == tuple(other)
 
     __hash__ = None  # type: ignore[assignment]  # compared in tests, never a key: specifications are mutable
 
@@ -145,6 +145,57 @@ class Children:
         """Return the child and those started after it, in start order."""
         ids = [member.spec.id for member in self._members]
         return self._members[ids.index(id) :]
+
+
+class Crowd(Children):
+    """The children of `simple_one_for_one`: there may be many, so it changes, and finds them by their pids."""
+
+    __slots__ = ("_by_id", "_ids")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._by_id: dict[Term, Member] = {}
+        self._ids: dict[Pid, Term] = {}
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def find(self, id: Term) -> Member | None:
+        """Return the child with an id."""
+        return self._by_id.get(id) if type(id) is int else None  # as the supervisor numbers them
+
+    def by_pid(self, pid: Pid) -> Member | None:
+        """Return the child whose process this is."""
+        return self._by_id[self._ids[pid]] if pid in self._ids else None
+
+    def add(self, member: Member) -> Children:
+        """Append a child."""
+        return self._put(member)
+
+    def remove(self, id: Term) -> Children:
+        """Take a child out."""
+        member = self._by_id.pop(id, None)
+        if member is not None and member.pid is not None:
+            del self._ids[member.pid]
+        return self
+
+    def update(self, id: Term, pid: Pid | None, restarting: bool = False) -> Children:
+        """Set the process of a child."""
+        member = self._by_id.get(id)
+        if member is None:
+            return self
+        if member.pid is not None:
+            del self._ids[member.pid]
+        return self._put(replace(member, pid=pid, restarting=restarting))
+
+    def _put(self, member: Member) -> Children:
+        self._by_id[member.spec.id] = member
+        if member.pid is not None:
+            self._ids[member.pid] = member.spec.id
+        return self
 
 
 def which_child(member: Member, simple: bool) -> Term:

@@ -16,6 +16,7 @@ from otp_behaviors._children import (
     UNDEFINED,
     Child,
     Children,
+    Crowd,
     Member,
     count_children,
     offender,
@@ -60,7 +61,7 @@ class Supervision:
         self._kernel = process._kernel
         self._supervisor = supervisor
         self._simple = supervisor.strategy == "simple_one_for_one"
-        self._children = Children(() if self._simple else map(Member, supervisor.children))
+        self._children = Crowd() if self._simple else Children(map(Member, supervisor.children))
         self._restarts: tuple[int, ...] = ()
         self._dynamic = 0
         self._system = SupervisorSystem(self, process)
@@ -155,7 +156,7 @@ class Supervision:
             reasons = await end_children(self._process, shutdowns)
             for reason, pids in ended_badly(specs, reasons):
                 self._report("shutdown_error", members[0].spec, pids, reason)
-            self._children = Children()
+            self._children = Crowd()
 
     async def _stop(self, member: Member) -> None:
         """Stop one child."""

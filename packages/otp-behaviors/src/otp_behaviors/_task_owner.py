@@ -139,6 +139,8 @@ class TaskOwner:
         """
         if max_concurrency < 1:
             raise ValueError(f"max_concurrency is 1 or more, not {max_concurrency}")
+        if on_timeout not in ("exit", "kill_task"):
+            raise ValueError(f"on_timeout is exit or kill_task, not {on_timeout!r}")
 
         async def start(item: Any) -> Task:
             if supervisor is not None:
