@@ -240,6 +240,9 @@ def test_less_than_one_at_once_makes_no_sense(node: SimulatedNode, limit: int) -
     async def scenario(self: Process) -> None:
         with pytest.raises(ValueError, match="1 or more"):
             self.task_stream(slow, [1], max_concurrency=limit)
+        wrong: Any = "kill"
+        with pytest.raises(ValueError, match="exit or kill_task"):
+            self.task_stream(slow, [1], on_timeout=wrong)
 
     node.play(scenario)
 

@@ -148,7 +148,7 @@ class Children:
 
 
 class Crowd(Children):
-    """The children of `simple_one_for_one`: there may be many, so it changes, and finds them by their pids."""
+    """The children of `simple_one_for_one`: there may be many, so it changes, and finds them by pid."""
 
     __slots__ = ("_by_id", "_ids")
 
