@@ -7,11 +7,12 @@ from contextlib import ExitStack
 import anyio
 import ergo_node
 import pytest
+from elixir_peer import elixir_folders
 from erlang_nodes import epmd_port, erlang, erlang_code, otp_release, start_erl
 from etf_codec import Term
 from witness import StartWitness, Witness, Witnessed
 
-__all__ = ["epmd_port", "erlang", "erlang_code", "otp_release", "start_erl"]
+__all__ = ["elixir_folders", "epmd_port", "erlang", "erlang_code", "otp_release", "start_erl"]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

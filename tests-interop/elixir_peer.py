@@ -12,6 +12,7 @@ from erlang_peer import Erl, StartErl
 
 PY, EX = "py@127.0.0.1", "ex@127.0.0.1"
 PATIENCE = 10.0
+SOURCES = ("elixir_tasks.ex", "twin_tasks.ex")
 
 needs_elixir = pytest.mark.skipif(
     shutil.which("elixir") is None, reason="no `elixir` on PATH: apt install elixir"
@@ -42,14 +43,15 @@ class Elixir:
         await self.until(f'Node.list() == [:"{PY}"]')
 
 
-def elixir_folders(folder: Path, *sources: str) -> list[str]:
-    """The folders of Elixir's own modules, and of those of this directory once they are compiled."""
+@pytest.fixture(scope="session")
+def elixir_folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The folders of Elixir's own modules, and of those of this directory that are for tasks."""
     found = subprocess.run(
         ["elixir", "-e", "IO.write(:code.lib_dir(:elixir))"], capture_output=True, check=True, timeout=60
     )
-    paths = [str(Path(__file__).with_name(source)) for source in sources]
-    if paths:
-        subprocess.run(["elixirc", "-o", str(folder), *paths], check=True, timeout=120)
+    folder = tmp_path_factory.mktemp("elixir")
+    paths = [str(Path(__file__).with_name(source)) for source in SOURCES]
+    subprocess.run(["elixirc", "-o", str(folder), *paths], check=True, timeout=120)
     return [found.stdout.decode() + "/ebin", str(folder)]
 
 

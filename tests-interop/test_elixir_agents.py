@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from elixir_peer import EX, PY, Elixir, elixir_folders, needs_elixir, start_elixir, until, within
+from elixir_peer import EX, PY, Elixir, needs_elixir, start_elixir, until, within
 from ergo_node import ErlangError, ErlangExit, Node
 from erlang_peer import StartErl
 from etf_codec import Atom, EncodeError
@@ -66,14 +66,9 @@ async def served(epmd_port: int) -> AsyncIterator[Node]:
         yield node
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return elixir_folders(tmp_path_factory.mktemp("elixir"), "elixir_tasks.ex")
-
-
 @pytest.fixture
-async def elixir(start_erl: StartErl, served: Node, folders: list[str]) -> Elixir:
-    return await start_elixir(start_erl, folders)
+async def elixir(start_erl: StartErl, served: Node, elixir_folders: list[str]) -> Elixir:
+    return await start_elixir(start_erl, elixir_folders)
 
 
 def ask(what: str, function: str, args: str = "[]") -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from elixir_peer import EX, Elixir, elixir_folders, needs_elixir, start_elixir, within
+from elixir_peer import EX, Elixir, needs_elixir, start_elixir, within
 from ergo_node import Node
 from erlang_peer import StartErl
 from etf_codec import Atom, EncodeError, Pid
@@ -42,15 +42,10 @@ CHILDREN = "Task.Supervisor.children(Tasks)"
 Does = Callable[[Process], Awaitable[Any]]
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return elixir_folders(tmp_path_factory.mktemp("elixir"), "elixir_tasks.ex")
-
-
 @pytest.fixture
-async def elixir(start_erl: StartErl, node: Node, folders: list[str]) -> Elixir:
+async def elixir(start_erl: StartErl, node: Node, elixir_folders: list[str]) -> Elixir:
     """A node of Elixir with two supervisors of tasks; the second takes two."""
-    elixir = await start_elixir(start_erl, folders)
+    elixir = await start_elixir(start_erl, elixir_folders)
     await elixir("{:ok, _} = Task.Supervisor.start_link(name: Tasks)")
     await elixir("{:ok, _} = Task.Supervisor.start_link(name: Few, max_children: 2)")
     return elixir

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from elixir_peer import Elixir, elixir_folders, needs_elixir, start_elixir, until, within
+from elixir_peer import Elixir, needs_elixir, start_elixir, until, within
 from ergo_node import Node
 from erlang_peer import StartErl
 from etf_codec import Atom, Pid
@@ -21,14 +21,9 @@ async def lives(node: Node) -> Lives:
     return await serve_tasks(node)
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return elixir_folders(tmp_path_factory.mktemp("elixir"), "elixir_tasks.ex")
-
-
 @pytest.fixture
-async def elixir(start_erl: StartErl, lives: Lives, folders: list[str]) -> Elixir:
-    return await start_elixir(start_erl, folders)
+async def elixir(start_erl: StartErl, lives: Lives, elixir_folders: list[str]) -> Elixir:
+    return await start_elixir(start_erl, elixir_folders)
 
 
 async def test_max_children(elixir: Elixir, lives: Lives) -> None:
@@ -120,7 +115,7 @@ async def test_the_owner_ends(elixir: Elixir, node: Node, lives: Lives) -> None:
 
 
 async def test_the_node_is_killed(
-    elixir: Elixir, node: Node, lives: Lives, start_erl: StartErl, folders: list[str]
+    elixir: Elixir, node: Node, lives: Lives, start_erl: StartErl, elixir_folders: list[str]
 ) -> None:
     await elixir(
         "ElixirTasks.owner(fn ->"
@@ -135,7 +130,7 @@ async def test_the_node_is_killed(
     assert (await within(waiting)).reason == (SHUTDOWN, NOCONNECTION)
     # The result of one that goes on is for nobody.
     assert lives[Atom("alone")][1] == "running"
-    other = await start_elixir(start_erl, folders, "other@127.0.0.1")
+    other = await start_elixir(start_erl, elixir_folders, "other@127.0.0.1")
     assert await other(f"Task.Supervisor.children({SUP})") == [lives[Atom("alone")][0]]
     assert await other(f"{task('double', '[21]', 'async')} |> Task.await()") == 42
     await node.send(lives[Atom("alone")][0], Atom("go"))

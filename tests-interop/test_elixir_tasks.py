@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from elixir_peer import EX, PY, Elixir, elixir_folders, needs_elixir, start_elixir, until, within
+from elixir_peer import EX, PY, Elixir, needs_elixir, start_elixir, until, within
 from ergo_node import Node
 from erlang_peer import StartErl
 from etf_codec import Atom
@@ -21,14 +21,9 @@ async def lives(node: Node) -> Lives:
     return await serve_tasks(node)
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return elixir_folders(tmp_path_factory.mktemp("elixir"), "elixir_tasks.ex")
-
-
 @pytest.fixture
-async def elixir(start_erl: StartErl, lives: Lives, folders: list[str]) -> Elixir:
-    return await start_elixir(start_erl, folders)
+async def elixir(start_erl: StartErl, lives: Lives, elixir_folders: list[str]) -> Elixir:
+    return await start_elixir(start_erl, elixir_folders)
 
 
 async def test_async_and_await(elixir: Elixir) -> None:

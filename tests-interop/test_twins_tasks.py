@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from elixir_peer import Elixir, elixir_folders, needs_elixir, start_elixir
+from elixir_peer import Elixir, needs_elixir, start_elixir
 from ergo_node import Node
 from erlang_peer import StartErl
 from etf_codec import Atom, Pid, encode
@@ -41,17 +41,12 @@ AWAY = ("link", "nolink")
 Scenarios = Callable[[tuple[str, ...]], Iterator[Steps]]
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return elixir_folders(tmp_path_factory.mktemp("elixir"), "twin_tasks.ex")
-
-
 @pytest.fixture
-async def elixir(start_erl: StartErl, node: Node, folders: list[str]) -> Elixir:
+async def elixir(start_erl: StartErl, node: Node, elixir_folders: list[str]) -> Elixir:
     """With one scheduler: a process that ends sends all its signals before the next one runs."""
     node.provide(MODULE, "body", body, process=True)
     node.provide(MODULE, "item", item, process=True)
-    return await start_elixir(start_erl, folders, args=["+S", "1:1"])
+    return await start_elixir(start_erl, elixir_folders, args=["+S", "1:1"])
 
 
 async def by_elixir(elixir: Elixir, supervisor: Pid, trap: bool, steps: Steps) -> Any:

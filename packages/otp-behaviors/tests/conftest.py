@@ -8,6 +8,7 @@ import pytest
 from etf_codec import Pid
 from otp_behaviors import KILLED, CrashReport, Kernel, LocalRuntime, Process
 from otp_behaviors._process import FunctionProcess
+from otp_behaviors.testing import SimulatedNode, Simulation
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -77,3 +78,18 @@ async def runtime() -> AsyncIterator[LocalRuntime]:
     async with LocalRuntime() as runtime:
         with anyio.fail_after(10):
             yield runtime
+
+
+@pytest.fixture
+def simulation() -> Iterator[Simulation]:
+    """A simulation in which turns take no time; in the end nothing in it may be wrong."""
+    with Simulation(seed=1, turn_time=(0.0, 0.0)) as simulation:
+        yield simulation
+        simulation.run()
+        simulation.check()
+
+
+@pytest.fixture
+def node(simulation: Simulation) -> SimulatedNode:
+    """A node of it."""
+    return simulation.node("a@host")

@@ -1,7 +1,6 @@
 """Task: work in a process of its own, seen from the process that owns it."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,22 +18,13 @@ from otp_behaviors import (
     Task,
     TaskSupervisor,
 )
-from otp_behaviors.testing import SimulatedNode, Simulation
+from otp_behaviors.testing import SimulatedNode
 
 BOOM, GO = Atom("boom"), Atom("go")
 
 
 @pytest.fixture
-def simulation() -> Iterator[Simulation]:
-    with Simulation(seed=1, turn_time=(0.0, 0.0)) as simulation:
-        yield simulation
-        simulation.run()
-        simulation.check()
-
-
-@pytest.fixture
-def node(simulation: Simulation) -> SimulatedNode:
-    node = simulation.node("a@host")
+def node(node: SimulatedNode) -> SimulatedNode:
     node.start(TaskSupervisor(name="tasks"))
     return node
 

@@ -1,6 +1,6 @@
 """TaskSupervisor and its tasks: whatever comes from elsewhere, the supervisor answers and goes on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -56,13 +56,9 @@ REQUESTS = st.tuples(st.just(START_TASK), ARGS, RESTARTS, SHUTDOWNS) | TERMS | s
 
 
 @pytest.fixture
-def node() -> Iterator[SimulatedNode]:
-    with Simulation(seed=1, turn_time=(0.0, 0.0)) as simulation:
-        node = simulation.node("a@host")
-        node.start(TaskSupervisor(name="tasks"))
-        yield node
-        simulation.run()
-        simulation.check()
+def node(node: SimulatedNode) -> SimulatedNode:
+    node.start(TaskSupervisor(name="tasks"))
+    return node
 
 
 def who(pid: Pid) -> Any:
@@ -331,3 +327,9 @@ def test_where_no_functions_are_provided_none_is_found(node: SimulatedNode, kern
     with pytest.raises(ExitError, match="os:getpid/0") as caught:
         run_named(kernel, None, (Atom("os"), Atom("getpid"), []))
     assert caught.value.reason == undef
+
+
+def test_a_large_term_does_not_make_a_large_text(node: SimulatedNode) -> None:
+    with pytest.raises(ExitError, match="neither a function nor") as caught:
+        run_named(node.kernel, None, list(range(100_000)))
+    assert len(str(caught.value)) < 400

@@ -1,7 +1,6 @@
 """task_stream: tasks that take too long, blocks that are left early, owners that end."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -26,16 +25,7 @@ BOOM, MAX_CHILDREN, UNDEF = Atom("boom"), Atom("max_children"), Atom("undef")
 
 
 @pytest.fixture
-def simulation() -> Iterator[Simulation]:
-    with Simulation(seed=1, turn_time=(0.0, 0.0)) as simulation:
-        yield simulation
-        simulation.run()
-        simulation.check()
-
-
-@pytest.fixture
-def node(simulation: Simulation) -> SimulatedNode:
-    node = simulation.node("a@host")
+def node(node: SimulatedNode) -> SimulatedNode:
     node.start(TaskSupervisor(name="tasks"))
     return node
 

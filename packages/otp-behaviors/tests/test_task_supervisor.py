@@ -1,6 +1,5 @@
 """TaskSupervisor: what it starts, restarts and ends, and what it makes of requests from elsewhere."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -30,19 +29,6 @@ from otp_behaviors.testing import SimulatedNode, Simulation
 OK, ERROR, BADARG, UNDEF, BOOM, MONITOR = map(Atom, ("ok", "error", "badarg", "undef", "boom", "monitor"))
 START_TASK, TEMPORARY, NIL, TASK = map(Atom, ("start_task", "temporary", "nil", "Task"))
 MAX_CHILDREN, SIMPLE, NOT_FOUND = map(Atom, ("max_children", "simple_one_for_one", "not_found"))
-
-
-@pytest.fixture
-def simulation() -> Iterator[Simulation]:
-    with Simulation(seed=1, turn_time=(0.0, 0.0)) as simulation:
-        yield simulation
-        simulation.run()
-        simulation.check()
-
-
-@pytest.fixture
-def node(simulation: Simulation) -> SimulatedNode:
-    return simulation.node("a@host")
 
 
 async def pause(self: Process, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from etf_codec import Atom, EncodeError, Pid, Reference, Term
 
@@ -14,14 +14,13 @@ from otp_behaviors._shell import ServerRef
 from otp_behaviors._task import Owner, Task
 from otp_behaviors._task_process import CALLERS, run_awaited
 from otp_behaviors._task_stream import OnTimeout, TaskStream
-from otp_behaviors._work import FunctionRef, as_work
+from otp_behaviors._work import FunctionRef, as_work, shown
 
 START_TASK: Final = Atom("start_task")
 MONITOR: Final = Atom("monitor")
 TEMPORARY: Final = Atom("temporary")
-OK: Final = Atom("ok")
 
-TaskShutdown = float | Literal["brutal_kill"]
+TaskShutdown: TypeAlias = float | Literal["brutal_kill"]
 
 TASK_SHUTDOWN: Final = 5.0
 """Seconds a task gets to end when its supervisor does."""
@@ -186,5 +185,5 @@ def started(answer: Any) -> Pid:
         case (Atom("ok"), Pid() as pid):
             return pid
         case (Atom("error"), reason):
-            raise ExitError(reason, f"the task was not started: {reason!r}")
-    raise ExitError(answer, f"no supervisor of tasks: it answered {answer!r}")
+            raise ExitError(reason, f"the task was not started: {shown(reason)}")
+    raise ExitError(answer, f"no supervisor of tasks: it answered {shown(answer)}")

@@ -14,7 +14,7 @@ from otp_behaviors._kernel import Kernel
 from otp_behaviors._reasons import SHUTDOWN, TIMEOUT
 from otp_behaviors._shell import ServerRef
 from otp_behaviors._signals import Down
-from otp_behaviors._work import BADARG, LocalWork, call_of, run_named
+from otp_behaviors._work import BADARG, LocalWork, call_of, run_named, shown
 
 CALLERS: Final = Atom("$callers")
 INITIAL_CALL: Final = Atom("$initial_call")
@@ -68,7 +68,7 @@ async def run_awaited(process: Running, owner: Pid, monitored: bool) -> None:
         process.demonitor(ref, flush=True)
     _, tag, reply_to, callers, work = message
     if not isinstance(reply_to, Pid | Reference):
-        raise ExitError(BADARG, f"a result cannot be sent to {reply_to!r}")
+        raise ExitError(BADARG, f"a result cannot be sent to {shown(reply_to)}")
     process.send(reply_to, (tag, await run_alone(process, callers, work)))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
-from etf_codec import Atom, Term
+from etf_codec import Atom, Term, to_text
 
 from otp_behaviors._errors import ExitError
 from otp_behaviors._kernel import Kernel
@@ -20,6 +20,9 @@ FunctionRef: TypeAlias = Callable[..., Any] | tuple[str | Atom, str | Atom]
 
 UNDEF: Final = Atom("undef")
 BADARG: Final = Atom("badarg")
+
+MAX_SHOWN: Final = 300
+"""Characters of a term from elsewhere in the text of an error."""
 
 
 class LocalWork:
@@ -67,7 +70,7 @@ def run_named(kernel: Kernel, process: Any, work: Any, *first: Any) -> Any:
         case (Atom() as module, Atom() as function, list() as args) if type(work) is tuple:
             args = [*first, *args]
         case _:
-            raise ExitError(BADARG, f"neither a function nor {{Module, Function, Args}}: {work!r}")
+            raise ExitError(BADARG, f"neither a function nor {{Module, Function, Args}}: {shown(work)}")
     shell = kernel.shell
     runs = None
     if isinstance(shell, HasFunctions):
@@ -78,6 +81,11 @@ def run_named(kernel: Kernel, process: Any, work: Any, *first: Any) -> Any:
             f"no function {module.name}:{function.name}/{len(args)} is provided here",
         )
     return runs(process, args)
+
+
+def shown(term: Any) -> str:
+    """Return a term from elsewhere for the text of an error."""
+    return to_text(term, max_chars=MAX_SHOWN)
 
 
 def call_of(work: Any) -> tuple[Atom, Atom, int] | None:
